@@ -1,0 +1,157 @@
+// The attention core: scores, softmax, dropout and values of a/t heads, either as kernels that pass
+// the s x s scores through HBM or as one flash kernel that never writes them.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "models/blocks/parts.hpp"
+#include "sim/core/error.hpp"
+
+namespace foretrain::blocks {
+namespace {
+
+FlashVersion version_of(AttentionKernel kernel) {
+  switch (kernel) {
+    case AttentionKernel::flash1:
+      return FlashVersion::flash1;
+    case AttentionKernel::flash2:
+      return FlashVersion::flash2;
+    case AttentionKernel::flash3:
+      return FlashVersion::flash3;
+    case AttentionKernel::unfused:
+      break;
+  }
+  FORETRAIN_ASSERT(false, "an unfused attention has no flash version");
+}
+
+// With a window shorter than the sequence each query sees w keys: a band of s w instead of a causal
+// triangle of s^2 / 2. The mask of the first w tokens is neglected.
+FlashAttention flash_kernel(const Model& model, const Shard& shard, bool is_backward) {
+  const bool has_window = model.sliding_window > 0 && model.sliding_window < shard.sequence;
+  FlashAttention flash;
+  flash.batch = shard.micro_batch;
+  flash.heads = model.heads / shard.tensor;
+  flash.query_length = shard.sequence;
+  flash.key_length = has_window ? model.sliding_window : shard.sequence;
+  flash.qk_head_dim = model.head_dim;
+  flash.v_head_dim = model.head_dim;
+  flash.is_causal = !has_window;
+  flash.is_backward = is_backward;
+  flash.version = version_of(shard.kernels.attention);
+  flash.dtype = unquantized(shard.dtype);
+  return flash;
+}
+
+// Kept: one fp32 logarithm of the sum of exponentials per query and head. Dropout draws its random
+// numbers again in the backward pass, so there is no mask.
+Work flash_core(const Model& model, const Shard& shard) {
+  Work work;
+  work.forward = {{"flash_attention", flash_kernel(model, shard, false), true}};
+  work.backward = {{"flash_attention_gradient", flash_kernel(model, shard, true), true}};
+  work.saved = {{"softmax_statistics", Bytes(4 * inside(shard, model.heads / shard.tensor)), true}};
+  return work;
+}
+
+struct Unfused {
+  const Model& model;
+  const Shard& shard;
+  std::int64_t batch;  ///< sequences x heads on this rank
+  double e;
+  double scores;   ///< elements of all s x s matrices on this rank
+  double repeats;  ///< elements that keys and values gain when shared heads are repeated
+
+  Unfused(const Model& m, const Shard& sh)
+      : model(m),
+        shard(sh),
+        batch(sh.micro_batch * (m.heads / sh.tensor)),
+        e(activation_bytes(sh)),
+        scores(inside(sh, m.heads / sh.tensor) * static_cast<double>(sh.sequence)),
+        repeats(2 * inside(sh, (m.heads - m.kv_heads) / sh.tensor * m.head_dim)) {}
+
+  [[nodiscard]] Step gemm(std::string_view name, std::int64_t n, std::int64_t k, GemmPass pass,
+                          double output_bytes) const {
+    return {name, Gemm{batch, shard.sequence, n, k, unquantized(shard.dtype), pass, output_bytes},
+            true};
+  }
+  [[nodiscard]] static Step memory(std::string_view name, MemoryOp op, double bytes) {
+    return {name, MemoryBound{op, Bytes(bytes)}, true};
+  }
+  // Repeating reads the shared heads and writes all; its backward sums the other way.
+  [[nodiscard]] double repeat_bytes() const {
+    const double all = 2 * inside(shard, model.heads / shard.tensor * model.head_dim);
+    return e * (all + (all - repeats));
+  }
+};
+
+// Scores are written by the first GEMM, read and written by the fused scale-mask-softmax, by
+// dropout (which adds a byte of mask), and read by the second GEMM. ALiBi's bias is laid out in the
+// score matrix first and accumulated onto. The whole square is computed, whatever the mask.
+void append_unfused_forward(std::vector<Step>& steps, const Unfused& core) {
+  const std::int64_t s = core.shard.sequence;
+  const std::int64_t d = core.model.head_dim;
+  if (core.repeats > 0) {
+    steps.push_back(
+        Unfused::memory("repeat_keys_values", MemoryOp::streaming, core.repeat_bytes()));
+  }
+  const bool has_alibi = core.model.position == PositionKind::alibi;
+  if (has_alibi) {
+    steps.push_back(Unfused::memory("alibi_bias", MemoryOp::streaming, core.e * core.scores));
+  }
+  steps.push_back(
+      core.gemm("attention_score", s, d, GemmPass::forward, has_alibi ? 2 * core.e : core.e));
+  steps.push_back(Unfused::memory("softmax", MemoryOp::softmax, 2 * core.e * core.scores));
+  if (core.shard.kernels.dropout) {
+    steps.push_back(
+        Unfused::memory("attention_dropout", MemoryOp::streaming, (2 * core.e + 1) * core.scores));
+  }
+  steps.push_back(core.gemm("attention_context", d, s, GemmPass::forward, core.e));
+  // Heads stand apart in the product and side by side in what the projection reads.
+  const double context = inside(core.shard, core.model.heads / core.shard.tensor * d);
+  steps.push_back(Unfused::memory("merge_heads", MemoryOp::streaming, 2 * core.e * context));
+}
+
+// Each of the two products has two gradients. Softmax reads its output and the gradient, and
+// writes.
+void append_unfused_backward(std::vector<Step>& steps, const Unfused& core) {
+  const std::int64_t s = core.shard.sequence;
+  const std::int64_t d = core.model.head_dim;
+  const auto gradient = GemmPass::input_gradient;
+  steps.push_back(core.gemm("attention_probability_gradient", s, d, gradient, core.e));
+  steps.push_back(core.gemm("value_gradient", d, s, gradient, core.e));
+  if (core.shard.kernels.dropout) {
+    steps.push_back(Unfused::memory("attention_dropout_gradient", MemoryOp::streaming,
+                                    (2 * core.e + 1) * core.scores));
+  }
+  steps.push_back(Unfused::memory("softmax_gradient", MemoryOp::softmax, 3 * core.e * core.scores));
+  steps.push_back(core.gemm("query_gradient", d, s, gradient, core.e));
+  steps.push_back(core.gemm("key_gradient", d, s, gradient, core.e));
+  if (core.repeats > 0) {
+    steps.push_back(Unfused::memory("repeat_gradient", MemoryOp::streaming, core.repeat_bytes()));
+  }
+}
+
+// Korthikanti et al. 2022, section 4.1: softmax output 2 a s^2 b, dropout mask a s^2 b, and the
+// output of dropout 2 a s^2 b bytes, 1/t of it on each rank.
+Work unfused_core(const Model& model, const Shard& shard) {
+  const Unfused core(model, shard);
+  Work work;
+  append_unfused_forward(work.forward, core);
+  append_unfused_backward(work.backward, core);
+  work.saved.push_back({"softmax_output", Bytes(core.e * core.scores), true});
+  if (shard.kernels.dropout) {
+    work.saved.push_back({"attention_dropout_mask", Bytes(core.scores), true});
+    work.saved.push_back({"attention_dropout_output", Bytes(core.e * core.scores), true});
+  }
+  if (core.repeats > 0) {  // on top of the shared heads, which the caller counts
+    work.saved.push_back({"repeated_keys_values", Bytes(core.e * core.repeats), true});
+  }
+  return work;
+}
+
+}  // namespace
+
+Work attention_core(const Model& model, const Shard& shard) {
+  return shard.kernels.attention == AttentionKernel::unfused ? unfused_core(model, shard)
+                                                             : flash_core(model, shard);
+}
+
+}  // namespace foretrain::blocks

@@ -1,0 +1,91 @@
+// What one rank computes for one block of a model and one micro-batch: kernels forward and
+// backward, the places where tensor parallelism communicates, and the tensors kept for backward.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "models/model.hpp"
+#include "sim/program/kernel.hpp"
+
+namespace foretrain {
+
+/// Which attention kernel runs: three kernels through HBM, or one of the flash family.
+enum class AttentionKernel : std::uint8_t { unfused, flash1, flash2, flash3 };
+
+/// Software facts that change which kernels run and what they read and write.
+struct KernelChoices {
+  AttentionKernel attention = AttentionKernel::flash2;
+  bool dropout = false;           ///< attention and hidden dropout are trained with
+  bool fused_activation = true;   ///< bias + GELU, or the gate of SwiGLU, in one kernel
+  bool fused_dropout_add = true;  ///< bias + dropout + residual in one kernel
+  bool fused_rotary = true;
+  double weight_gradient_output_bytes = 8;  ///< 8: accumulated in fp32 inside the GEMM; 2: written
+                                            ///< in 16 bit, accumulated by a kernel of its own,
+                                            ///< which costs per parameter and is not in these lists
+};
+
+/// How one rank sees the work.
+struct Shard {
+  std::int64_t micro_batch = 1;    ///< sequences
+  std::int64_t sequence = 1;       ///< tokens per sequence
+  std::int64_t tensor = 1;         ///< tensor-parallel degree; divides heads, kv_heads and ffn
+  bool sequence_parallel = false;  ///< norms and dropouts on 1/tensor of the sequence
+  Dtype dtype = Dtype::bf16;
+  KernelChoices kernels;
+
+  [[nodiscard]] std::int64_t tokens() const { return micro_batch * sequence; }
+};
+
+/// Where the tensor-parallel region begins and ends (Megatron's conjugate operators f and g). What
+/// is sent there, forward and backward, is the strategy's business; the tensor is tokens x hidden.
+/// Boundaries stand in the lists at every tensor-parallel degree, also 1. Right before a backward
+/// enter_tensor_parallel stand the input gradients of the GEMMs that enter, and then their weight
+/// gradients, which do not need what is sent there: a strategy may send after the former and hide
+/// the collective behind the latter.
+enum class Boundary : std::uint8_t { enter_tensor_parallel, leave_tensor_parallel };
+
+/// A kernel or a boundary. Steps of the attention core (scores, softmax, dropout, values) are
+/// marked because selective recomputation runs them again.
+struct Step {
+  std::string_view name;  ///< a literal
+  std::variant<Gemm, FlashAttention, MemoryBound, Boundary> what;
+  bool is_attention_core = false;
+};
+
+struct SavedTensor {
+  std::string_view name;
+  Bytes bytes;                     ///< on this rank, for one micro-batch
+  bool is_attention_core = false;  ///< not kept under selective recomputation
+};
+
+struct Work {
+  std::int64_t parameters = 0;  ///< held by this rank
+  std::vector<Step> forward;
+  std::vector<Step> backward;  ///< without any recomputation
+  std::vector<SavedTensor> saved;
+};
+
+/// The vocabulary rounded up so that each rank of a tensor-parallel group holds a multiple of 128
+/// rows, as Megatron-LM pads it.
+[[nodiscard]] std::int64_t padded_vocabulary(std::int64_t vocabulary, std::int64_t tensor);
+
+/// Token (and position) embedding, at the first stage. Each rank looks up the rows that it holds,
+/// so the list has a leave_tensor_parallel where the partial results are summed.
+[[nodiscard]] Work embedding_work(const Model& model, const Shard& shard);
+/// Norm, attention, residual, with a pair of boundaries of its own.
+[[nodiscard]] Work attention_work(const Model& model, const Shard& shard);
+/// Norm, MLP (or mixture of experts, all experts on every rank), residual; likewise.
+[[nodiscard]] Work mlp_work(const Model& model, const Shard& shard);
+/// One transformer layer: attention then MLP, or, with a parallel residual, both between one pair
+/// of boundaries. REQUIRES here and above: shard.tensor divides heads, kv_heads and ffn.
+[[nodiscard]] Work layer_work(const Model& model, const Shard& shard);
+/// Final norm, LM head and loss, at the last stage. With tied embeddings the parameters of the head
+/// count here only when the last stage is not also the first (`holds_embedding`). The two
+/// all-reduces of the loss's maximum and sum, of one number per token, are not in the list.
+[[nodiscard]] Work head_work(const Model& model, const Shard& shard, bool holds_embedding);
+
+}  // namespace foretrain

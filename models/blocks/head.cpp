@@ -1,0 +1,61 @@
+// The end of the last stage: final norm, LM head, and the loss over a vocabulary that is split over
+// the tensor-parallel ranks.
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "models/blocks/parts.hpp"
+
+namespace foretrain {
+namespace {
+
+// Passes of the loss over this rank's logits. Forward: cast to fp32 (read 2, write 4), find the
+// maximum (read 4), exponentiate and sum (read 4, write 4), normalise (read 4, write 4). Backward:
+// subtract the target and scale (read 4, write 4), cast back (read 4, write 2). fp32 needs no
+// casts.
+struct LossBytes {
+  double forward;
+  double backward;
+};
+LossBytes loss_bytes(double activation_bytes) {
+  const double cast = activation_bytes < 4 ? activation_bytes + 4 : 0;
+  return {cast + 4 + 8 + 8, 8 + cast};
+}
+
+}  // namespace
+
+Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
+  const double e = blocks::activation_bytes(shard);
+  const std::int64_t rows = padded_vocabulary(model.vocabulary, shard.tensor) / shard.tensor;
+  const double logits = blocks::inside(shard, rows);
+  const blocks::Linear head{{"lm_head", "lm_head_input_gradient", "lm_head_weight_gradient", ""},
+                            blocks::unquantized(shard.dtype),
+                            1,
+                            shard.tokens(),
+                            rows,
+                            model.hidden,
+                            false};
+  const LossBytes loss = loss_bytes(e);
+  Work work =
+      blocks::norm_work(model, shard, {"final_norm", "final_norm_gradient", "final_norm_input"});
+  work.parameters += model.tied_embeddings && holds_embedding ? 0 : head.parameters();
+  work.forward.push_back({"enter_tensor_parallel", Boundary::enter_tensor_parallel, false});
+  append_forward(work.forward, head);
+  work.forward.push_back(
+      blocks::memory_step("cross_entropy", MemoryOp::softmax, loss.forward * logits));
+
+  std::vector<Step> backward = {
+      blocks::memory_step("cross_entropy_gradient", MemoryOp::softmax, loss.backward * logits)};
+  append_input_gradient(backward, head);
+  append_weight_gradient(backward, head, shard);
+  backward.push_back({"enter_tensor_parallel", Boundary::enter_tensor_parallel, false});
+  blocks::append(backward, work.backward);
+  work.backward = std::move(backward);
+
+  // Korthikanti et al. 2022, section 4.3: 4 s b h / t (1 + V / h), which is the norm's input, the
+  // head's input, and the logits in fp32.
+  work.saved.push_back(blocks::saved("lm_head_input", e * blocks::outside(shard, model.hidden)));
+  work.saved.push_back(blocks::saved("logits", 4 * logits));
+  return work;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,110 @@
+// One transformer layer: how norms, tensor-parallel regions and the residual stream are put
+// together. SPDX-License-Identifier: Apache-2.0
+#include "models/blocks/parts.hpp"
+#include "sim/core/error.hpp"
+
+namespace foretrain {
+namespace blocks {
+namespace {
+
+Step enter() { return {"enter_tensor_parallel", Boundary::enter_tensor_parallel, false}; }
+Step leave() { return {"leave_tensor_parallel", Boundary::leave_tensor_parallel, false}; }
+
+// The stream reaches a norm's input on two ways, around the branch and through it; their gradients
+// are added: two reads, one write.
+Step gradient_add(const Model& model, const Shard& shard) {
+  return memory_step("residual_gradient_add", MemoryOp::streaming,
+                     3 * activation_bytes(shard) * outside(shard, model.hidden));
+}
+
+void append_saved(Work& work, const std::vector<SavedTensor>& tensors) {
+  work.saved.insert(work.saved.end(), tensors.begin(), tensors.end());
+}
+
+void require_divisible(const Model& model, const Shard& shard) {
+  FORETRAIN_ASSERT(shard.tensor > 0 && shard.micro_batch > 0 && shard.sequence > 0,
+                   "a shard has ranks and tokens");
+  FORETRAIN_ASSERT(model.heads % shard.tensor == 0 && model.kv_heads % shard.tensor == 0 &&
+                       model.ffn % shard.tensor == 0,
+                   "tensor parallelism divides heads, kv_heads and ffn");
+}
+
+}  // namespace
+
+Work serial(const Model& model, const Shard& shard, const Branch& branch) {
+  Work work;
+  work.parameters = branch.norm.parameters + branch.inside.parameters + branch.residual.parameters;
+  append(work.forward, branch.norm.forward);
+  work.forward.push_back(enter());
+  append(work.forward, branch.inside.forward);
+  work.forward.push_back(leave());
+  append(work.forward, branch.residual.forward);
+
+  append(work.backward, branch.residual.backward);
+  work.backward.push_back(leave());
+  append(work.backward, branch.inside.backward);
+  append(work.backward, branch.input_gradients);
+  append(work.backward, branch.weight_gradients);
+  work.backward.push_back(enter());
+  append(work.backward, branch.norm.backward);
+  work.backward.push_back(gradient_add(model, shard));
+
+  append_saved(work, branch.norm.saved);
+  append_saved(work, branch.inside.saved);
+  append_saved(work, branch.residual.saved);
+  return work;
+}
+
+namespace {
+
+// GPT-J and GPT-NeoX: x + attention(norm(x)) + mlp(norm'(x)). The ranks add their parts of both
+// branches before the one boundary, and bias and dropout are applied to the sum.
+Work parallel(const Model& model, const Shard& shard) {
+  const Branch attention = attention_branch(model, shard);
+  Branch mlp = mlp_branch(model, shard);
+  const double sum_bytes = 3 * activation_bytes(shard) * inside(shard, model.hidden);
+  const bool has_bias = attention.has_output_bias || mlp.has_output_bias;
+  Branch both;
+  both.norm = attention.norm;
+  follow(both.norm, mlp.norm);
+  both.norm.saved = attention.norm.saved;  // both norms read the same tensor
+  both.norm.backward.push_back(gradient_add(model, shard));
+  both.inside = attention.inside;
+  follow(both.inside, mlp.inside);
+  both.inside.forward.push_back(memory_step("branch_add", MemoryOp::streaming, sum_bytes));
+  both.input_gradients = mlp.input_gradients;
+  append(both.input_gradients, attention.input_gradients);
+  both.weight_gradients = mlp.weight_gradients;
+  append(both.weight_gradients, attention.weight_gradients);
+  both.residual =
+      residual_work(model, shard, has_bias,
+                    {"dropout_add", "output_bias", "output_dropout", "residual_add",
+                     "output_dropout_gradient", "output_bias_gradient", "output_dropout_mask"});
+  both.residual.parameters = attention.residual.parameters + mlp.residual.parameters;
+  return serial(model, shard, both);
+}
+
+}  // namespace
+}  // namespace blocks
+
+Work attention_work(const Model& model, const Shard& shard) {
+  blocks::require_divisible(model, shard);
+  return blocks::serial(model, shard, blocks::attention_branch(model, shard));
+}
+
+Work mlp_work(const Model& model, const Shard& shard) {
+  blocks::require_divisible(model, shard);
+  return blocks::serial(model, shard, blocks::mlp_branch(model, shard));
+}
+
+Work layer_work(const Model& model, const Shard& shard) {
+  blocks::require_divisible(model, shard);
+  if (model.parallel_residual) {
+    return blocks::parallel(model, shard);
+  }
+  Work work = attention_work(model, shard);
+  blocks::follow(work, mlp_work(model, shard));
+  return work;
+}
+
+}  // namespace foretrain

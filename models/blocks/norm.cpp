@@ -1,0 +1,67 @@
+// Norms, and what follows a block on the residual stream: bias, dropout, addition. With sequence
+// parallelism all of it works on 1/t of the tokens.
+// SPDX-License-Identifier: Apache-2.0
+#include "models/blocks/parts.hpp"
+
+namespace foretrain::blocks {
+
+// Forward reads and writes h elements per token. Backward reads the input and the output's gradient
+// and writes the input's gradient; the gradient of the weight sums over tokens and reads again, of
+// which about one tensor's worth misses the cache: 6 to 8 bytes in 16 bit, counted as 8.
+// The mean and deviation per token (8 / (2 h) of the input) are left out, as in Korthikanti et al.
+Work norm_work(const Model& model, const Shard& shard, const NormNames& names) {
+  const double e = activation_bytes(shard);
+  const double elements = outside(shard, model.hidden);
+  Work work;
+  work.parameters = model.hidden * (model.norm == NormKind::layer_norm ? 2 : 1);
+  work.forward = {memory_step(names.forward, MemoryOp::norm, 2 * e * elements)};
+  work.backward = {memory_step(names.backward, MemoryOp::norm, 4 * e * elements)};
+  work.saved = {saved(names.input, e * elements)};
+  return work;
+}
+
+namespace {
+
+void append_residual_forward(std::vector<Step>& steps, const Shard& shard, double elements,
+                             bool has_bias, const ResidualNames& names) {
+  const double e = activation_bytes(shard);
+  const bool dropout = shard.kernels.dropout;
+  if (shard.kernels.fused_dropout_add) {
+    // Reads the branch and the stream, writes the sum, and one byte of mask per element.
+    steps.push_back(
+        memory_step(names.fused, MemoryOp::streaming, (3 * e + (dropout ? 1 : 0)) * elements));
+    return;
+  }
+  if (has_bias) {
+    steps.push_back(memory_step(names.bias, MemoryOp::streaming, 2 * e * elements));
+  }
+  if (dropout) {
+    steps.push_back(memory_step(names.dropout, MemoryOp::streaming, (2 * e + 1) * elements));
+  }
+  steps.push_back(memory_step(names.add, MemoryOp::streaming, 3 * e * elements));
+}
+
+}  // namespace
+
+// Backward: the addition passes its gradient on; dropout reads gradient and mask and writes; the
+// bias sums the gradient over tokens. Adding the branch's gradient to the stream's comes after the
+// norm, in layer.cpp.
+Work residual_work(const Model& model, const Shard& shard, bool has_bias,
+                   const ResidualNames& names) {
+  const double e = activation_bytes(shard);
+  const double elements = outside(shard, model.hidden);
+  Work work;
+  work.parameters = has_bias ? model.hidden : 0;
+  append_residual_forward(work.forward, shard, elements, has_bias, names);
+  if (shard.kernels.dropout) {
+    work.backward.push_back(
+        memory_step(names.dropout_gradient, MemoryOp::streaming, (2 * e + 1) * elements));
+    work.saved.push_back(saved(names.mask, elements));
+  }
+  if (has_bias) {
+    work.backward.push_back(memory_step(names.bias_gradient, MemoryOp::streaming, e * elements));
+  }
+  return work;
+}
+
+}  // namespace foretrain::blocks

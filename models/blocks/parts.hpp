@@ -1,0 +1,114 @@
+// Pieces that several blocks are made of. Inside models/blocks only; callers see blocks.hpp.
+//
+// b = sequences, s = tokens per sequence, h = hidden, a = heads, q = key-value heads, d = head
+// dimension, f = width of the MLP, V = vocabulary, t = tensor-parallel degree, e = bytes of one
+// activation.
+//
+// Memory traffic is counted from what a kernel must read and write once: a pass that reads one
+// tensor and writes one costs 2 e per element. Where an op is one kernel or several, KernelChoices
+// says which.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "models/blocks/blocks.hpp"
+
+namespace foretrain::blocks {
+
+/// Bytes of one element of an activation tensor: 16-bit training and fp8 training keep activations
+/// in 16 bit; fp8 is for the inputs of the large GEMMs only.
+[[nodiscard]] double activation_bytes(const Shard& shard);
+/// Bytes of one element of a linear layer's input as kept for its weight gradient (1 under fp8).
+[[nodiscard]] double linear_input_bytes(const Shard& shard);
+/// The type of GEMMs that stay out of fp8: attention, router, LM head.
+[[nodiscard]] Dtype unquantized(Dtype dtype);
+
+/// Elements of a tokens x width tensor outside the tensor-parallel region: each rank has all
+/// tokens, or 1/t of them with sequence parallelism (Korthikanti et al. 2022, section 4.2.2).
+[[nodiscard]] double outside(const Shard& shard, std::int64_t width);
+/// Elements of a tokens x width tensor inside the region, where every rank sees all tokens.
+[[nodiscard]] double inside(const Shard& shard, std::int64_t width);
+
+[[nodiscard]] Step memory_step(std::string_view name, MemoryOp op, double bytes);
+[[nodiscard]] SavedTensor saved(std::string_view name, double bytes);
+
+struct LinearNames {
+  std::string_view forward;
+  std::string_view input_gradient;
+  std::string_view weight_gradient;
+  std::string_view bias_gradient;
+};
+
+/// A linear layer as this rank computes it: `batch` independent products (experts) of rows x inputs
+/// by inputs x outputs.
+struct Linear {
+  LinearNames names;
+  Dtype dtype = Dtype::bf16;
+  std::int64_t batch = 1;
+  std::int64_t rows = 1;  ///< tokens (of one expert)
+  std::int64_t outputs = 1;
+  std::int64_t inputs = 1;
+  bool has_bias = false;  ///< added in the GEMM's epilogue, or by the kernel that follows
+
+  [[nodiscard]] std::int64_t parameters() const {
+    return batch * outputs * (inputs + (has_bias ? 1 : 0));
+  }
+};
+
+void append_forward(std::vector<Step>& steps, const Linear& linear);
+void append_input_gradient(std::vector<Step>& steps, const Linear& linear);
+/// Nothing without a bias.
+void append_bias_gradient(std::vector<Step>& steps, const Linear& linear, const Shard& shard);
+void append_weight_gradient(std::vector<Step>& steps, const Linear& linear, const Shard& shard);
+
+struct NormNames {
+  std::string_view forward;
+  std::string_view backward;
+  std::string_view input;
+};
+/// A norm over tokens outside the region; keeps its input.
+[[nodiscard]] Work norm_work(const Model& model, const Shard& shard, const NormNames& names);
+
+struct ResidualNames {
+  std::string_view fused;
+  std::string_view bias;
+  std::string_view dropout;
+  std::string_view add;
+  std::string_view dropout_gradient;
+  std::string_view bias_gradient;
+  std::string_view mask;
+};
+/// Bias, dropout and residual addition after a row-parallel layer, on tokens outside the region.
+/// `bias_parameters` is h when that layer has a bias, which every rank holds whole.
+[[nodiscard]] Work residual_work(const Model& model, const Shard& shard, bool has_bias,
+                                 const ResidualNames& names);
+
+/// What stands between a norm and a residual addition.
+struct Branch {
+  Work norm;                           ///< outside the region, before it
+  Work inside;                         ///< backward without the next two
+  std::vector<Step> input_gradients;   ///< of the GEMMs that enter
+  std::vector<Step> weight_gradients;  ///< likewise
+  Work residual;                       ///< outside the region, after it
+  bool has_output_bias = false;
+};
+[[nodiscard]] Branch attention_branch(const Model& model, const Shard& shard);
+[[nodiscard]] Branch mlp_branch(const Model& model, const Shard& shard);
+[[nodiscard]] Branch moe_branch(const Model& model, const Shard& shard);
+/// norm, enter, inside, leave, residual; backward mirrored.
+[[nodiscard]] Work serial(const Model& model, const Shard& shard, const Branch& branch);
+
+/// Scores, softmax, dropout and values, or one flash kernel; all steps marked.
+[[nodiscard]] Work attention_core(const Model& model, const Shard& shard);
+
+/// The activation between the two halves of an MLP over `rows` x (f / t) elements.
+[[nodiscard]] Work activation_work(const Model& model, const Shard& shard, double elements);
+
+void append(std::vector<Step>& to, const std::vector<Step>& from);
+/// `next` runs after `work` in the forward pass and before it in the backward pass.
+void follow(Work& work, const Work& next);
+
+}  // namespace foretrain::blocks

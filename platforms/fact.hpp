@@ -1,0 +1,28 @@
+// A number of a platform file as a report shows it: its name, its value in words, its origin.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "sim/config/reader.hpp"
+
+namespace foretrain {
+
+struct Fact {
+  std::string name;   ///< as in the file, such as "gemm.bf16.efficiency"
+  std::string value;  ///< with its unit
+  std::string source;
+  config::Basis basis = config::Basis::datasheet;
+};
+
+/// A share, factor or count in at most four significant digits.
+[[nodiscard]] std::string show_number(double value);
+
+template <class T>
+[[nodiscard]] Fact fact(std::string name, const config::Sourced<T>& number) {
+  return {std::move(name), config::show(number.value), number.source, number.basis};
+}
+[[nodiscard]] Fact fact(std::string name, const config::Sourced<double>& number);
+
+}  // namespace foretrain

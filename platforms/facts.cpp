@@ -1,0 +1,134 @@
+// Lists every sourced number of a platform: for reports, and to tell what was never measured.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "platforms/cluster.hpp"
+#include "platforms/names.hpp"
+
+namespace foretrain {
+namespace {
+
+void append_flash(const std::map<FlashVersion, FlashFit>& fits, const std::string& direction,
+                  std::vector<Fact>& facts) {
+  for (const auto& [version, fit] : fits) {
+    facts.push_back(fact("flash." + std::string(name_in(kFlashNames, version)) + "." + direction,
+                         fit.efficiency));
+    facts.back().value += " (tail " + show_number(fit.tail) + ")";
+  }
+}
+
+void append_gemm(const Gpu& gpu, std::vector<Fact>& facts) {
+  for (const auto& [dtype, fit] : gpu.gemm) {
+    const std::string prefix = "gemm." + std::string(name_in(kDtypeNames, dtype)) + ".";
+    facts.push_back(fact(prefix + "efficiency", fit.efficiency));
+    facts.back().value +=
+        " (k_fill " + show_number(fit.k_fill) + ", occupancy " + show_number(fit.occupancy) + ")";
+    facts.push_back(fact(prefix + "bandwidth", fit.bandwidth));
+    facts.push_back(fact(prefix + "floor", fit.floor));
+  }
+}
+
+void append_interconnect(const Interconnect& interconnect, const std::string& prefix,
+                         std::vector<Fact>& facts) {
+  facts.push_back(fact(prefix + "rate", interconnect.rate));
+  facts.push_back(fact(prefix + "achieved", interconnect.achieved));
+  facts.push_back(fact(prefix + "collective_latency", interconnect.collective_latency));
+  facts.push_back(fact(prefix + "hop_latency", interconnect.hop_latency));
+  facts.push_back(fact(prefix + "point_to_point_latency", interconnect.point_to_point_latency));
+}
+
+// What a reader wants to see of size_shares: the points themselves.
+std::string show_shares(const Interconnect& interconnect) {
+  std::string text;
+  for (const SizeShare& point : interconnect.size_shares) {
+    text +=
+        (text.empty() ? "" : ", ") + config::show(point.payload) + " " + show_number(point.share);
+  }
+  return text;
+}
+
+void append_shares(const Interconnect& interconnect, const std::string& name, std::string& text) {
+  if (!interconnect.size_shares.empty()) {
+    text += fmt::format("  {}: {}\n    {}\n", name, show_shares(interconnect),
+                        interconnect.size_shares_source);
+  }
+}
+
+}  // namespace
+
+std::string show_number(double value) { return fmt::format("{:.4g}", value); }
+
+Fact fact(std::string name, const Sourced<double>& number) {
+  return {std::move(name), show_number(number.value), number.source, number.basis};
+}
+
+std::vector<Fact> facts(const Gpu& gpu) {
+  std::vector<Fact> facts = {fact("memory", gpu.memory), fact("memory_rate", gpu.memory_rate)};
+  for (const auto& [dtype, peak] : gpu.peak) {
+    facts.push_back(fact("peak." + std::string(name_in(kDtypeNames, dtype)), peak));
+  }
+  append_gemm(gpu, facts);
+  facts.push_back(fact("weight_gradient", gpu.weight_gradient));
+  facts.push_back(fact("sustained", gpu.sustained));
+  if (!gpu.flash_forward.empty()) {
+    facts.push_back(fact("flash.floor", gpu.flash_floor));
+  }
+  append_flash(gpu.flash_forward, "forward", facts);
+  append_flash(gpu.flash_backward, "backward", facts);
+  facts.push_back(fact("memory_bound.floor", gpu.memory_floor));
+  for (const auto& [op, share] : gpu.memory_share) {
+    facts.push_back(fact("memory_bound." + std::string(name_in(kMemoryOpNames, op)), share));
+  }
+  return facts;
+}
+
+std::vector<std::string> unmeasured(const Gpu& gpu) {
+  std::vector<std::string> names;
+  for (const Fact& each : facts(gpu)) {
+    if (each.basis == config::Basis::transferred || each.basis == config::Basis::assumed) {
+      names.push_back(each.name);
+    }
+  }
+  return names;
+}
+
+std::vector<Fact> facts(const Cluster& cluster) {
+  std::vector<Fact> all;
+  append_interconnect(cluster.node, "node.", all);
+  append_interconnect(cluster.fabric, "fabric.", all);
+  for (Fact& each : facts(cluster.gpu)) {
+    each.name = "gpu." + each.name;
+    all.push_back(std::move(each));
+  }
+  return all;
+}
+
+std::string describe(const Machine& machine) {
+  const Cluster& cluster = machine.cluster();
+  const std::size_t nodes = machine.num_devices() / static_cast<std::size_t>(cluster.gpus_per_node);
+  std::string text =
+      fmt::format("{}: {} nodes x {} {} ({} SMs), {} NICs per node, {} links\n  {}\n", cluster.name,
+                  nodes, cluster.gpus_per_node, cluster.gpu.name, cluster.gpu.sms,
+                  cluster.nics_per_node, machine.network().links.size(), cluster.source);
+  text += fmt::format("  inside a node: {}; between nodes: {}\n", cluster.node.topology,
+                      cluster.fabric.topology);
+  append_shares(cluster.node, "node.size_shares", text);
+  append_shares(cluster.fabric, "fabric.size_shares", text);
+
+  const std::vector<Fact> all = facts(cluster);
+  std::size_t name_width = 0;
+  std::size_t value_width = 0;
+  for (const Fact& each : all) {
+    name_width = std::max(name_width, each.name.size());
+    value_width = std::max(value_width, each.value.size());
+  }
+  for (const Fact& each : all) {
+    text += fmt::format("  {:<{}}  {:<{}}  {:<11}  {}\n", each.name, name_width, each.value,
+                        value_width, config::name_of(each.basis), each.source);
+  }
+  return text;
+}
+
+}  // namespace foretrain

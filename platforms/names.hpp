@@ -1,0 +1,43 @@
+// How data types, flash kernels and memory-bound ops are spelt in platform files.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "sim/config/reader.hpp"
+#include "sim/program/kernel.hpp"
+
+namespace foretrain {
+
+inline constexpr std::array<config::Choice<Dtype>, 5> kDtypeNames = {{{"fp32", Dtype::fp32},
+                                                                      {"tf32", Dtype::tf32},
+                                                                      {"fp16", Dtype::fp16},
+                                                                      {"bf16", Dtype::bf16},
+                                                                      {"fp8", Dtype::fp8}}};
+
+inline constexpr std::array<config::Choice<FlashVersion>, 3> kFlashNames = {
+    {{"flash1", FlashVersion::flash1},
+     {"flash2", FlashVersion::flash2},
+     {"flash3", FlashVersion::flash3}}};
+
+inline constexpr std::array<config::Choice<MemoryOp>, 5> kMemoryOpNames = {
+    {{"streaming", MemoryOp::streaming},
+     {"norm", MemoryOp::norm},
+     {"softmax", MemoryOp::softmax},
+     {"rotary", MemoryOp::rotary},
+     {"gather", MemoryOp::gather}}};
+
+/// REQUIRES: `value` is in the table.
+template <class E, std::size_t N>
+[[nodiscard]] constexpr std::string_view name_in(const std::array<config::Choice<E>, N>& table,
+                                                 E value) {
+  for (const config::Choice<E>& row : table) {
+    if (row.value == value) {
+      return row.name;
+    }
+  }
+  return {};
+}
+
+}  // namespace foretrain

@@ -1,0 +1,82 @@
+// The command line: one table of commands, data on one stream, talk on the other.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sim/engine/engine.hpp"
+#include "strategies/plan.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace foretrain::cli {
+
+enum ExitCode : int {
+  kGood = 0,
+  kOurFault = 1,
+  kBadInput = 2,
+  kConditionFailed = 3  ///< it ran, but what was asked for does not hold (does not fit in memory)
+};
+
+/// Where a command writes. Data goes to `out`, talk and progress to `talk`.
+struct Console {
+  std::ostream& out;
+  std::ostream& talk;
+  bool is_talk_terminal = false;
+};
+
+/// Adds a command's options to its CLI11 app and returns what runs it.
+using AddCommand = std::function<int()> (*)(CLI::App& app, Console& console);
+
+struct Command {
+  std::string_view name;
+  std::string_view sentence;
+  AddCommand add;
+};
+
+/// All commands, in the order of the help text; the visible table is in commands.cpp.
+[[nodiscard]] std::span<const Command> commands();
+
+/// Parses and runs; returns the exit code. Never throws: mistakes are told on console.talk.
+[[nodiscard]] int run(const std::vector<std::string>& arguments, Console& console);
+
+// The implementations, one file each.
+std::function<int()> add_simulate(CLI::App& app, Console& console);
+std::function<int()> add_memory(CLI::App& app, Console& console);
+std::function<int()> add_check(CLI::App& app, Console& console);
+std::function<int()> add_list(CLI::App& app, Console& console);
+std::function<int()> add_scale(CLI::App& app, Console& console);
+
+/// The options that name a run, shared by all commands that take one.
+struct RunOptions {
+  std::string file;
+  std::vector<std::string> sets;
+};
+void add_run_options(CLI::App& app, RunOptions& options);
+
+/// One of text, json, csv.
+void add_format_option(CLI::App& app, std::string& format);
+
+/// A run with every text that was read for it.
+struct LoadedRun {
+  config::Sources sources;
+  Run run;
+};
+/// Reads the run file, applies the sets, resolves. Throws ConfigError.
+void load_run(const RunOptions& options, LoadedRun& loaded);
+
+/// The folders of the data files: $FORETRAIN_DATA, else beside the installed program, else the
+/// sources that this program was built from.
+[[nodiscard]] Catalogue find_catalogue();
+
+/// A line on the console when a simulation takes longer than a second, at most once a second.
+[[nodiscard]] Progress progress_on(Console& console);
+
+}  // namespace foretrain::cli

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <array>
+#include <exception>
+#include <ostream>
+
+#include "sim/cli/cli.hpp"
+#include "sim/core/error.hpp"
+#include "sim/core/suggest.hpp"
+
+namespace foretrain::cli {
+namespace {
+
+// clang-format off
+constexpr std::array<Command, 5> kCommands = {{
+    {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
+    {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
+    {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
+    {"check", "Read and resolve a run file without simulating it", add_check},
+    {"list", "List models, platforms, stacks, schedules, algorithms", add_list},
+}};
+// clang-format on
+
+// CLI11 says only that a subcommand is required; people want to know which one they meant.
+bool is_unknown_command(const std::vector<std::string>& arguments, Console& console) {
+  if (arguments.empty() || arguments.front().starts_with('-')) {
+    return false;
+  }
+  std::vector<std::string> names;
+  for (const Command& command : kCommands) {
+    names.emplace_back(command.name);
+    if (command.name == arguments.front()) {
+      return false;
+    }
+  }
+  console.talk << "error: there is no command '" << arguments.front() << "'";
+  if (const auto near = nearest(arguments.front(), names)) {
+    console.talk << "; did you mean '" << *near << "'?";
+  }
+  console.talk << "\nfor all commands: foretrain --help\n";
+  return true;
+}
+
+int parse_and_run(const std::vector<std::string>& arguments, Console& console) {
+  CLI::App app("Predicts how a distributed training run will behave.", "foretrain");
+  app.set_version_flag("--version", "foretrain " FORETRAIN_VERSION);
+  app.require_subcommand(1);
+  std::vector<std::pair<CLI::App*, std::function<int()>>> runners;
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(std::string(command.name), std::string(command.sentence));
+    runners.emplace_back(sub, command.add(*sub, console));
+  }
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::Success& success) {  // --help, --version
+    app.exit(success, console.out, console.talk);
+    return kGood;
+  } catch (const CLI::ParseError& error) {
+    console.talk << "error: " << error.what() << "\nfor help: foretrain"
+                 << (arguments.empty() ? "" : " " + arguments.front()) << " --help\n";
+    return kBadInput;
+  }
+  for (const auto& [sub, runner] : runners) {
+    if (sub->parsed()) {
+      return runner();
+    }
+  }
+  return kOurFault;
+}
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+int run(const std::vector<std::string>& arguments, Console& console) {
+  if (is_unknown_command(arguments, console)) {
+    return kBadInput;
+  }
+  try {
+    return parse_and_run(arguments, console);
+  } catch (const ConfigError& error) {
+    for (const Diagnostic& diagnostic : error.diagnostics()) {
+      console.talk << "error: " << diagnostic.text() << '\n';
+    }
+    return kBadInput;
+  } catch (const std::exception& error) {
+    console.talk << "internal error, a bug in foretrain: " << error.what() << '\n';
+    return kOurFault;
+  }
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <ostream>
+
+#include "sim/cli/cli.hpp"
+#include "sim/study/simulate.hpp"
+
+namespace foretrain::cli {
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::string format = "text";
+};
+
+int memory_command(const Options& options, Console& console) {
+  LoadedRun loaded;
+  load_run(options.run, loaded);
+  Simulation simulation = simulate(loaded.run, progress_on(console));
+  Prediction& prediction = simulation.prediction;
+  prediction.provenance = provenance_of(loaded.sources);
+  if (options.format == "json") {
+    console.out << memory_json(prediction);
+  } else if (options.format == "csv") {
+    console.out << memory_csv(prediction);
+  } else {
+    console.out << prediction.title << '\n' << prediction.layout << "\n\n" << memory_text(prediction);
+  }
+  return prediction.fits() ? kGood : kConditionFailed;
+}
+
+}  // namespace
+
+std::function<int()> add_memory(CLI::App& app, Console& console) {
+  auto options = std::make_shared<Options>();
+  add_run_options(app, options->run);
+  add_format_option(app, options->format);
+  return [options, &console] { return memory_command(*options, console); };
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/study/simulate.hpp"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <memory>
+
+#include "sim/cli/cli.hpp"
+#include "sim/core/error.hpp"
+#include "sim/report/trace.hpp"
+
+namespace foretrain::cli {
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::string format = "text";
+  std::string trace;
+  bool trace_all = false;
+};
+
+std::vector<Rank> all_ranks(const Program& program) {
+  std::vector<Rank> ranks;
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    ranks.push_back(Rank(rank));
+  }
+  return ranks;
+}
+
+void write_trace_file(const Options& options, const Simulation& simulation) {
+  std::ofstream file(options.trace);
+  const Program& program = simulation.program;
+  write_trace(file, program, simulation.timeline,
+              options.trace_all ? all_ranks(program) : representative_ranks(program));
+  file.flush();
+  if (!file) {
+    throw ConfigError({Diagnostic{options.trace, 0, 0, "--trace", "cannot be written", ""}});
+  }
+}
+
+int simulate_command(const Options& options, Console& console) {
+  LoadedRun loaded;
+  load_run(options.run, loaded);
+  Simulation simulation = simulate(loaded.run, progress_on(console));
+  Prediction& prediction = simulation.prediction;
+  prediction.provenance = provenance_of(loaded.sources);
+  if (options.format == "json") {
+    console.out << to_json(prediction);
+  } else if (options.format == "csv") {
+    console.out << to_csv(prediction);
+  } else {
+    console.out << to_text(prediction);
+  }
+  if (!options.trace.empty()) {
+    write_trace_file(options, simulation);
+  }
+  console.talk << fmt::format("{} events of {} ranks in {:.2f} s\n", prediction.simulation.events,
+                              prediction.simulation.simulated_ranks,
+                              prediction.simulation.wall.value);
+  return prediction.fits() ? kGood : kConditionFailed;
+}
+
+}  // namespace
+
+std::function<int()> add_simulate(CLI::App& app, Console& console) {
+  auto options = std::make_shared<Options>();
+  add_run_options(app, options->run);
+  add_format_option(app, options->format);
+  app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev to this file");
+  app.add_flag("--trace-all", options->trace_all, "Trace every rank, not one of each role");
+  return [options, &console] { return simulate_command(*options, console); };
+}
+
+}  // namespace foretrain::cli

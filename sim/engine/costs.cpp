@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/engine/costs.hpp"
+
+#include "sim/core/error.hpp"
+
+namespace foretrain {
+
+CostTable::CostTable(const Program& program, const CostModel& costs)
+    : program_(program), costs_(costs) {
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    for (const Stream& stream : program.body_of(Rank(rank)).streams) {
+      for (const Op& op : stream.ops) {
+        ask(program.ranks[rank], Rank(rank), op);
+      }
+    }
+  }
+}
+
+void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
+  if (const auto* collective = std::get_if<Collective>(&op.action)) {
+    const GroupId group = binding.communicators[collective->communicator];
+    RoutedSchedule& known = collectives_[{group, collective->kind, collective->payload}];
+    if (known.empty()) {
+      std::vector<DeviceId> devices;
+      for (const Rank member : program_.groups[group.index()].members) {
+        devices.push_back(program_.ranks[member.index()].device);
+      }
+      known = number_routes(costs_.collective(collective->kind, collective->payload, devices));
+    }
+  } else if (const auto* send = std::get_if<Send>(&op.action)) {
+    const Rank peer = binding.peers[send->peer];
+    RoutedSchedule& known = messages_[{rank, peer, send->payload}];
+    if (known.empty()) {
+      known = number_routes(costs_.point_to_point(send->payload, binding.device,
+                                                  program_.ranks[peer.index()].device));
+    }
+  }
+}
+
+RoutedSchedule CostTable::number_routes(const FlowSchedule& schedule) {
+  RoutedSchedule routed;
+  for (const FlowPhase& phase : schedule.phases) {
+    RoutedPhase& out = routed.emplace_back();
+    out.latency = phase.latency;
+    for (const Flow& flow : phase.flows) {
+      out.transfers.push_back({route(flow.links), flow.bytes, flow.rate_limit});
+    }
+  }
+  return routed;
+}
+
+RouteId CostTable::route(const std::vector<LinkId>& links) {
+  const auto [place, is_new] = route_ids_.try_emplace(links, RouteId(routes_.size()));
+  if (is_new) {
+    routes_.push_back(links);
+  }
+  return place->second;
+}
+
+Seconds CostTable::kernels(KernelListId list, DeviceId device) {
+  const std::uint64_t key = (static_cast<std::uint64_t>(list.value) << 32U) | device.value;
+  const auto [place, is_new] = kernel_lists_.try_emplace(key);
+  if (is_new) {
+    for (const Kernel& kernel : program_.kernel_lists[list.index()]) {
+      place->second += costs_.kernel_time(kernel, device);
+    }
+  }
+  return place->second;
+}
+
+const RoutedSchedule& CostTable::collective(GroupId group, const Collective& op) const {
+  return collectives_.at({group, op.kind, op.payload});
+}
+
+const RoutedSchedule& CostTable::point_to_point(Rank from, Rank to, Bytes payload) const {
+  return messages_.at({from, to, payload});
+}
+
+}  // namespace foretrain

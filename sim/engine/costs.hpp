@@ -1,0 +1,50 @@
+// Asks a CostModel once for everything a program needs, and numbers the routes of all flows.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "sim/engine/engine.hpp"
+#include "sim/engine/world.hpp"
+
+namespace foretrain {
+
+/// A FlowPhase whose links are named by the route's number.
+struct RoutedPhase {
+  Seconds latency;
+  std::vector<Transfer> transfers;
+};
+using RoutedSchedule = std::vector<RoutedPhase>;
+
+class CostTable {
+ public:
+  /// REQUIRES: both outlive the table.
+  CostTable(const Program& program, const CostModel& costs);
+
+  [[nodiscard]] const std::vector<std::vector<LinkId>>& routes() const { return routes_; }
+  [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
+  [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
+  [[nodiscard]] const RoutedSchedule& point_to_point(Rank from, Rank to, Bytes payload) const;
+
+ private:
+  using CollectiveKey = std::tuple<GroupId, CollectiveKind, Bytes>;
+  using MessageKey = std::tuple<Rank, Rank, Bytes>;
+
+  void ask(const RankBinding& binding, Rank rank, const Op& op);
+  RoutedSchedule number_routes(const FlowSchedule& schedule);
+  RouteId route(const std::vector<LinkId>& links);
+
+  const Program& program_;
+  const CostModel& costs_;
+  std::vector<std::vector<LinkId>> routes_;
+  std::map<std::vector<LinkId>, RouteId> route_ids_;
+  std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
+  std::map<CollectiveKey, RoutedSchedule> collectives_;
+  std::map<MessageKey, RoutedSchedule> messages_;
+};
+
+}  // namespace foretrain

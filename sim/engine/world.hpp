@@ -1,0 +1,59 @@
+// The one door to SimGrid: actors, time, and flows that share links max-min fairly.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sim/core/units.hpp"
+#include "sim/program/network.hpp"
+
+namespace foretrain {
+
+/// An index into the routes that a World was built with.
+using RouteId = Id<struct RouteKind>;
+using ActorId = Id<struct ActorKind>;
+
+/// Bytes on their way along a route.
+struct Transfer {
+  RouteId route;
+  Bytes bytes;
+  BytesPerSecond rate_limit{0};  ///< 0: none
+};
+
+/// A simulated world. At most one exists at a time in a process, because SimGrid has one engine;
+/// worlds may follow one another. Time starts at zero in each.
+class World {
+ public:
+  /// Each route is a list of links; a link named k times is used k-fold. REQUIRES: no other World.
+  World(const Network& network, const std::vector<std::vector<LinkId>>& routes);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  /// Adds an actor that runs `body` from time zero. REQUIRES: before run().
+  ActorId spawn(const std::string& name, std::function<void()> body);
+  /// Runs until no actor can go on. Actors that are still blocked then are ended.
+  void run();
+  [[nodiscard]] Seconds now() const;
+  /// Sleeps and transfers so far: what a bare SimGrid loop would have to do as well.
+  [[nodiscard]] std::size_t num_activities() const { return num_activities_; }
+
+  // For use inside an actor.
+  void sleep(Seconds duration);
+  /// Starts all transfers at once and returns when the last has ended.
+  void transfer(const std::vector<Transfer>& transfers);
+  /// Blocks the calling actor until another calls resume() on it.
+  void suspend();
+  void resume(ActorId actor);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  std::size_t num_activities_ = 0;
+};
+
+}  // namespace foretrain

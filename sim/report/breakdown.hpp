@@ -1,0 +1,49 @@
+// Where the time of a step goes: every instant of a rank's step belongs to exactly one cause.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "sim/core/units.hpp"
+#include "sim/engine/engine.hpp"
+#include "sim/program/program.hpp"
+
+namespace foretrain {
+
+/// Whole picoseconds, so that the parts of a step add up to it exactly. 106 days fit.
+struct Picoseconds {
+  std::int64_t count = 0;
+
+  auto operator<=>(const Picoseconds&) const = default;
+  Picoseconds& operator+=(Picoseconds other) {
+    count += other.count;
+    return *this;
+  }
+  [[nodiscard]] Seconds seconds() const { return Seconds(static_cast<double>(count) / 1e12); }
+};
+[[nodiscard]] Picoseconds to_picoseconds(Seconds time);
+
+/// Seen from the compute stream: its kernels by phase; while it waits, communication that is under
+/// way is exposed, and everything else (a neighbour that is not ready) is bubble.
+struct Breakdown {
+  Picoseconds step;
+  Picoseconds compute;      ///< forward and backward kernels
+  Picoseconds recompute;
+  Picoseconds optimizer;
+  Picoseconds host;
+  Picoseconds bubble;
+  std::map<std::string, Picoseconds> exposed;  ///< by parallel axis
+
+  /// The sum of all parts; equals `step`.
+  [[nodiscard]] Picoseconds total() const;
+};
+
+[[nodiscard]] Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank);
+
+/// The mean over all ranks, in whole picoseconds that still add up (largest remainders first).
+[[nodiscard]] Breakdown mean_breakdown(const Program& program, const Timeline& timeline);
+
+}  // namespace foretrain

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/report/prediction.hpp"
+
+namespace foretrain {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Picoseconds as decimal seconds: the shortest double that prints all twelve digits.
+double decimal(Picoseconds time) { return time.seconds().value; }
+
+Json json_of(const Breakdown& parts) {
+  Json exposed = Json::object();
+  for (const auto& [axis, time] : parts.exposed) {
+    exposed[axis] = decimal(time);
+  }
+  return {{"compute", decimal(parts.compute)},   {"recompute", decimal(parts.recompute)},
+          {"exposed_communication", exposed},    {"bubble", decimal(parts.bubble)},
+          {"optimizer", decimal(parts.optimizer)}, {"host", decimal(parts.host)}};
+}
+
+Json json_of(const RoleMemory& role) {
+  Json by_class = Json::object();
+  for (std::size_t i = 0; i < role.peak.held.size(); ++i) {
+    by_class[name_of(static_cast<MemoryClass>(i))] = role.peak.held[i].value;
+  }
+  return {{"stage", role.role},
+          {"capacity_bytes", role.capacity.value},
+          {"peak_bytes", role.peak.total().value},
+          {"fits", role.fits()},
+          {"by_class", by_class}};
+}
+
+Json json_of(const std::vector<RoleMemory>& memory) {
+  Json roles = Json::array();
+  for (const RoleMemory& role : memory) {
+    roles.push_back(json_of(role));
+  }
+  return roles;
+}
+
+Json json_of(const SimulationFacts& facts) {
+  return {{"ranks", facts.ranks},           {"simulated_ranks", facts.simulated_ranks},
+          {"events", facts.events},         {"activities", facts.activities},
+          {"wall_s", facts.wall.value},     {"fidelity", facts.fidelity},
+          {"lumping", facts.lumping}};
+}
+
+Json json_of(const Provenance& provenance) {
+  Json inputs = Json::array();
+  for (const auto& [name, text] : provenance.inputs) {
+    inputs.push_back({{"name", name}, {"text", text}});
+  }
+  return {{"version", provenance.version},
+          {"seed", provenance.seed},
+          {"config_hash", provenance.config_hash},
+          {"config", inputs}};
+}
+
+}  // namespace
+
+std::string to_json(const Prediction& prediction) {
+  Json json = {
+      {"title", prediction.title},
+      {"layout", prediction.layout},
+      {"step_time_s", decimal(prediction.step_time)},
+      {"tokens_per_s", prediction.tokens_per_second},
+      {"tokens_per_s_per_gpu", prediction.tokens_per_second / prediction.num_gpus},
+      {"mfu", prediction.model_flops_utilization},
+      {"hfu", prediction.hardware_flops_utilization},
+      {"model_tflops_per_gpu", prediction.model_flops_per_gpu.value * 1e-12},
+      {"hardware_tflops_per_gpu", prediction.hardware_flops_per_gpu.value * 1e-12},
+      {"naive_step_time_s", prediction.naive_step_time.value},
+      {"breakdown_s", json_of(prediction.breakdown)},
+  };
+  if (prediction.training_time) {
+    json["training_time_s"] = prediction.training_time->value;
+  }
+  json["breakdown_by_stage_s"] = Json::object();
+  for (const auto& [role, parts] : prediction.by_role) {
+    json["breakdown_by_stage_s"][role] = json_of(parts);
+  }
+  json["memory"] = json_of(prediction.memory);
+  json["comparisons"] = Json::array();
+  for (const Comparison& comparison : prediction.comparisons) {
+    json["comparisons"].push_back(
+        {{"quantity", comparison.quantity}, {"unit", comparison.unit},
+         {"measured", comparison.measured}, {"predicted", comparison.predicted},
+         {"half_of_peak", comparison.naive}, {"source", comparison.source}});
+  }
+  json["notes"] = prediction.notes;
+  json["simulation"] = json_of(prediction.simulation);
+  json["provenance"] = json_of(prediction.provenance);
+  return json.dump(2) + "\n";
+}
+
+std::string memory_json(const Prediction& prediction) {
+  const Json json = {{"title", prediction.title},
+                     {"layout", prediction.layout},
+                     {"fits", prediction.fits()},
+                     {"memory", json_of(prediction.memory)},
+                     {"provenance", json_of(prediction.provenance)}};
+  return json.dump(2) + "\n";
+}
+
+}  // namespace foretrain

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "sim/config/quantity.hpp"
+#include "sim/report/prediction.hpp"
+
+namespace foretrain {
+namespace {
+
+constexpr std::size_t kBarWidth = 30;
+
+std::string bar(double share) {
+  const auto length = static_cast<std::size_t>(share * kBarWidth + 0.5);
+  return std::string(std::min(length, kBarWidth), '#');
+}
+
+std::string row(std::string_view group, std::string_view name, Picoseconds time, Picoseconds step) {
+  const double share = time.seconds() / step.seconds();
+  std::string line = fmt::format("  {:<9} {:<18} {:>10.4f}  {:>5.1f} %  {}", group, name,
+                                 time.seconds().value, 100 * share, bar(share));
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line + "\n";
+}
+
+std::string breakdown_text(const Breakdown& parts) {
+  std::string text = fmt::format("  {:<28} {:>10}   share\n", "mean over all GPUs", "seconds");
+  text += row("compute", "forward, backward", parts.compute, parts.step);
+  if (parts.recompute.count > 0) {
+    text += row("", "recompute", parts.recompute, parts.step);
+  }
+  text += row("", "optimizer", parts.optimizer, parts.step);
+  std::string_view group = "exposed";
+  for (const auto& [axis, time] : parts.exposed) {
+    if (time.count > 0) {
+      text += row(std::exchange(group, ""), axis, time, parts.step);
+    }
+  }
+  text += row("idle", "pipeline bubble", parts.bubble, parts.step);
+  text += row("", "host", parts.host, parts.step);
+  return text + row("total", "", parts.total(), parts.step);
+}
+
+std::string comparison_text(const Comparison& comparison, bool is_last) {
+  const auto error = [&](double value) { return 100 * (value / comparison.measured - 1); };
+  return fmt::format(
+      "{}: predicted {:.4g} {}, measured {:.4g} {} ({:+.1f} %); half of peak says {:.4g} ({:+.1f} %)\n",
+      comparison.quantity, comparison.predicted, comparison.unit, comparison.measured,
+      comparison.unit, error(comparison.predicted), comparison.naive, error(comparison.naive)) +
+         (is_last ? fmt::format("  measured by {}\n", comparison.source) : "");
+}
+
+double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
+
+}  // namespace
+
+bool Prediction::fits() const {
+  return std::all_of(memory.begin(), memory.end(), [](const RoleMemory& role) { return role.fits(); });
+}
+
+std::string memory_text(const Prediction& prediction) {
+  std::string text = fmt::format("{:<10}", "GB per GPU");
+  for (int i = 0; i < kNumMemoryClasses; ++i) {
+    text += fmt::format(" {:>11}", name_of(static_cast<MemoryClass>(i)));
+  }
+  text += fmt::format(" {:>8} {:>8}\n", "peak", "of");
+  for (const RoleMemory& role : prediction.memory) {
+    text += fmt::format("{:<10}", role.role);
+    for (const Bytes bytes : role.peak.held) {
+      text += fmt::format(" {:>11.2f}", gigabytes(bytes));
+    }
+    text += fmt::format(" {:>8.2f} {:>8.2f}{}\n", gigabytes(role.peak.total()),
+                        gigabytes(role.capacity), role.fits() ? "" : "  does not fit");
+  }
+  return text;
+}
+
+std::string to_text(const Prediction& prediction) {
+  std::string text = prediction.title + "\n" + prediction.layout + "\n\n";
+  text += fmt::format("step time {:>10.4f} s    tokens/s {:>12.0f}    tokens/s/GPU {:>9.1f}\n",
+                      prediction.step_time.seconds().value, prediction.tokens_per_second,
+                      prediction.tokens_per_second / prediction.num_gpus);
+  text += fmt::format(
+      "MFU {:>16.1f} %    HFU {:>15.1f} %    TFLOP/s/GPU {:>10.1f} model, {:.1f} with recompute\n",
+      100 * prediction.model_flops_utilization, 100 * prediction.hardware_flops_utilization,
+      prediction.model_flops_per_gpu.value * 1e-12,
+      prediction.hardware_flops_per_gpu.value * 1e-12);
+  if (prediction.training_time) {
+    text += fmt::format("whole training {:.1f} days\n", prediction.training_time->value / 86400);
+  }
+  text += "\n" + breakdown_text(prediction.breakdown) + "\n" + memory_text(prediction) + "\n";
+  for (const Comparison& comparison : prediction.comparisons) {
+    text += comparison_text(comparison, &comparison == &prediction.comparisons.back());
+  }
+  if (prediction.comparisons.empty()) {
+    text += fmt::format("half of peak would say {:.4f} s\n", prediction.naive_step_time.value);
+  }
+  text += prediction.simulation.lumping + "\n";
+  for (const std::string& note : prediction.notes) {
+    text += "note: " + note + "\n";
+  }
+  return text;
+}
+
+}  // namespace foretrain

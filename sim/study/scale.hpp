@@ -1,0 +1,58 @@
+// How a run behaves over a range of sizes: step time, rate per GPU, efficiency, what limits it, and
+// where adding nodes stops paying.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sim/core/units.hpp"
+
+namespace foretrain {
+
+enum class Scaling : std::uint8_t {
+  strong,  ///< the global batch stays
+  weak     ///< the global batch grows with the nodes
+};
+
+/// One size. Either a prediction or the reason why there is none.
+struct ScalePoint {
+  std::int64_t nodes = 0;
+  std::int64_t gpus = 0;
+  Seconds step_time;
+  double tokens_per_second = 0;
+  bool fits = true;
+  std::vector<std::pair<std::string, double>> shares;  ///< of the step, by cause; they add up to 1
+  std::string refusal;
+
+  [[nodiscard]] bool is_valid() const { return refusal.empty(); }
+  [[nodiscard]] double tokens_per_second_per_gpu() const {
+    return tokens_per_second / static_cast<double>(gpus);
+  }
+};
+
+struct ScaleRow {
+  ScalePoint point;
+  double efficiency = 0;   ///< tokens/s per GPU relative to the smallest size that ran
+  std::string limit;       ///< the cause whose share of the step has grown most since then
+  bool is_knee = false;    ///< the first size below the threshold
+};
+
+/// Adds efficiency, limits and the knee. `threshold` is an efficiency in (0, 1].
+[[nodiscard]] std::vector<ScaleRow> judge(const std::vector<ScalePoint>& points, double threshold);
+
+/// Predicts each size in a worker process; `predict` gets the number of nodes.
+[[nodiscard]] std::vector<ScalePoint> scale(
+    const std::vector<std::int64_t>& nodes, std::size_t jobs,
+    const std::function<ScalePoint(std::int64_t)>& predict);
+
+/// Node counts from "1,2,4", "2..16" (doubling), or both joined by commas. Throws ConfigError.
+[[nodiscard]] std::vector<std::int64_t> parse_nodes(const std::string& text);
+
+[[nodiscard]] std::string scale_text(const std::vector<ScaleRow>& rows, double threshold);
+[[nodiscard]] std::string scale_json(const std::vector<ScaleRow>& rows, double threshold);
+[[nodiscard]] std::string scale_csv(const std::vector<ScaleRow>& rows);
+
+}  // namespace foretrain

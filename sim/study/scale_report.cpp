@@ -1,0 +1,82 @@
+// The table of a scaling study as text, JSON and CSV.
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sim/study/scale.hpp"
+
+namespace foretrain {
+
+std::string scale_text(const std::vector<ScaleRow>& rows, double threshold) {
+  std::string text = fmt::format("{:>6} {:>7} {:>11} {:>13} {:>10}  {}\n", "nodes", "GPUs",
+                                 "step_s", "tokens/s/GPU", "efficiency", "limiting resource");
+  bool has_knee = false;
+  for (const ScaleRow& row : rows) {
+    const ScalePoint& point = row.point;
+    if (!point.is_valid()) {
+      text += fmt::format("{:>6} {:>7}  {}\n", point.nodes, point.gpus, point.refusal);
+      continue;
+    }
+    text += fmt::format("{:>6} {:>7} {:>11.4f} {:>13.1f} {:>8.1f} %  {}", point.nodes, point.gpus,
+                        point.step_time.value, point.tokens_per_second_per_gpu(),
+                        100 * row.efficiency, row.limit);
+    if (row.is_knee) {
+      text += fmt::format("   <- knee (efficiency < {:.0f} %)", 100 * threshold);
+      has_knee = true;
+    }
+    text += point.fits ? "\n" : "   does not fit in memory\n";
+  }
+  if (!has_knee) {
+    text += fmt::format("no knee: efficiency stays at or above {:.0f} %\n", 100 * threshold);
+  }
+  return text;
+}
+
+std::string scale_json(const std::vector<ScaleRow>& rows, double threshold) {
+  nlohmann::ordered_json json = {{"threshold", threshold}, {"points", nlohmann::json::array()}};
+  for (const ScaleRow& row : rows) {
+    const ScalePoint& point = row.point;
+    nlohmann::ordered_json out = {{"nodes", point.nodes}, {"gpus", point.gpus}};
+    if (point.is_valid()) {
+      nlohmann::ordered_json shares = nlohmann::ordered_json::object();
+      for (const auto& [cause, share] : point.shares) {
+        shares[cause] = share;
+      }
+      out["step_time_s"] = point.step_time.value;
+      out["tokens_per_s"] = point.tokens_per_second;
+      out["tokens_per_s_per_gpu"] = point.tokens_per_second_per_gpu();
+      out["efficiency"] = row.efficiency;
+      out["limiting_resource"] = row.limit;
+      out["is_knee"] = row.is_knee;
+      out["fits"] = point.fits;
+      out["shares"] = shares;
+    } else {
+      out["refused"] = point.refusal;
+    }
+    json["points"].push_back(out);
+  }
+  return json.dump(2) + "\n";
+}
+
+std::string scale_csv(const std::vector<ScaleRow>& rows) {
+  std::string text =
+      "nodes,gpus,step_time_s,tokens_per_s_per_gpu,efficiency,limiting_resource,knee,fits,refused\n";
+  for (const ScaleRow& row : rows) {
+    const ScalePoint& point = row.point;
+    if (point.is_valid()) {
+      text += fmt::format("{},{},{},{},{},{},{},{},\n", point.nodes, point.gpus,
+                          point.step_time.value, point.tokens_per_second_per_gpu(), row.efficiency,
+                          row.limit, row.is_knee ? 1 : 0, point.fits ? 1 : 0);
+    } else {
+      std::string reason = point.refusal;
+      for (std::size_t at = 0; (at = reason.find('"', at)) != std::string::npos; at += 2) {
+        reason.insert(at, 1, '"');
+      }
+      text += fmt::format("{},{},,,,,,,\"{}\"\n", point.nodes, point.gpus, reason);
+    }
+  }
+  return text;
+}
+
+}  // namespace foretrain

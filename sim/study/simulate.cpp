@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/study/simulate.hpp"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <map>
+#include <set>
+
+#include "sim/core/hash.hpp"
+#include "sim/report/trace.hpp"
+#include "strategies/lower.hpp"
+#include "strategies/platform_costs.hpp"
+
+namespace foretrain {
+namespace {
+
+constexpr std::string_view kVersion = FORETRAIN_VERSION;
+
+double gpus(const Run& run) { return static_cast<double>(run.num_gpus()); }
+
+FlopsPerSecond peak_of(const Run& run) {
+  return run.cluster.gpu.peak.at(run.training.precision).value;
+}
+
+std::string title_of(const Run& run) {
+  return fmt::format("{} on {} x {} ({} GPUs)", run.model.name, run.nodes, run.cluster.name,
+                     run.num_gpus());
+}
+
+std::string layout_of_text(const Run& run) {
+  const Parallel& parallel = run.parallel;
+  std::string text =
+      fmt::format("tensor {}{}  pipeline {}  data {}  zero {}   micro-batch {} x {}   {}",
+                  parallel.tensor, parallel.sequence_parallel ? " (sequence parallel)" : "",
+                  parallel.pipeline, run.data_parallel(), parallel.zero, run.training.micro_batch,
+                  run.num_micro_batches(), parallel.schedule);
+  if (parallel.virtual_stages > 1) {
+    text += fmt::format(" x{}", parallel.virtual_stages);
+  }
+  return text + fmt::format("   stack {}", run.stack.name);
+}
+
+std::vector<RoleMemory> memory_of(const Run& run, const Program& program,
+                                  const Timeline& timeline) {
+  std::vector<RoleMemory> memory;
+  for (const Rank rank : representative_ranks(program)) {
+    memory.push_back({program.body_of(rank).name, run.cluster.gpu.memory.value,
+                      memory_peak(memory_curve(program, timeline, rank))});
+  }
+  return memory;
+}
+
+/// FLOPs of a step in the way in which a source counts them, and what to call that.
+std::pair<Flops, std::string> counted_flops(const Run& run, const Measured& measured) {
+  switch (measured.flops_count) {
+    case FlopsCount::model:
+      return {model_flops(run), "model TFLOP/s per GPU"};
+    case FlopsCount::hardware:
+      return {hardware_flops(run), "TFLOP/s per GPU, recomputation counted"};
+    case FlopsCount::own:
+      return {run.tokens_per_step() * measured.flops_per_token,
+              "TFLOP/s per GPU, as the source counts"};
+  }
+  return {};
+}
+
+std::vector<Comparison> comparisons_of(const Run& run, Seconds step) {
+  std::vector<Comparison> comparisons;
+  if (!run.measured) {
+    return comparisons;
+  }
+  const Measured& measured = *run.measured;
+  if (measured.step_time) {
+    comparisons.push_back({"step time", measured.step_time->value, step.value,
+                           half_of_peak(run).value, "s", measured.source});
+  }
+  if (measured.flops_per_gpu) {
+    const auto [work, name] = counted_flops(run, measured);
+    const auto rate = [&](Seconds time) { return (work / time).value / gpus(run) * 1e-12; };
+    comparisons.push_back({name, measured.flops_per_gpu->value * 1e-12, rate(step),
+                           rate(half_of_peak(run)), "TFLOP/s", measured.source});
+  }
+  return comparisons;
+}
+
+/// The numbers of the GPU file that this run leans on and that nobody measured on this GPU, by table.
+std::string leans_on(const Run& run) {
+  static const std::map<Dtype, std::string> names = {
+      {Dtype::fp32, "fp32"}, {Dtype::tf32, "tf32"}, {Dtype::fp16, "fp16"}, {Dtype::bf16, "bf16"},
+      {Dtype::fp8, "fp8"}};
+  const bool is_flash = run.stack.kernels.attention != AttentionKernel::unfused;
+  std::set<std::string> tables;
+  for (const std::string& name : unmeasured(run.cluster.gpu)) {
+    const std::string table = name.substr(0, name.find('.'));
+    if (table == "gemm" && !name.starts_with("gemm." + names.at(run.training.precision) + ".")) {
+      continue;
+    }
+    if (table != "flash" || is_flash) {
+      tables.insert(table);
+    }
+  }
+  return fmt::format("{}", fmt::join(tables, ", "));
+}
+
+void fill_rates(const Run& run, Seconds step, Prediction& prediction) {
+  prediction.num_gpus = gpus(run);
+  prediction.tokens_per_second = run.tokens_per_step() / step.value;
+  prediction.model_flops_per_gpu = model_flops(run) / step / gpus(run);
+  prediction.hardware_flops_per_gpu = hardware_flops(run) / step / gpus(run);
+  prediction.model_flops_utilization = prediction.model_flops_per_gpu / peak_of(run);
+  prediction.hardware_flops_utilization = prediction.hardware_flops_per_gpu / peak_of(run);
+  prediction.naive_step_time = half_of_peak(run);
+  if (run.training.tokens) {
+    prediction.training_time = step * (*run.training.tokens / run.tokens_per_step());
+  }
+}
+
+Prediction predict(const Run& run, const Program& program, const Timeline& timeline) {
+  Prediction prediction;
+  prediction.title = title_of(run);
+  prediction.layout = layout_of_text(run);
+  prediction.step_time = to_picoseconds(timeline.end);
+  fill_rates(run, prediction.step_time.seconds(), prediction);
+  prediction.breakdown = mean_breakdown(program, timeline);
+  for (const Rank rank : representative_ranks(program)) {
+    prediction.by_role.emplace_back(program.body_of(rank).name,
+                                    breakdown(program, timeline, rank));
+  }
+  prediction.memory = memory_of(run, program, timeline);
+  prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
+  if (const std::string tables = leans_on(run); !tables.empty()) {
+    prediction.notes.push_back(
+        fmt::format("transferred or assumed for {}: {} (foretrain check has each number's source)",
+                    run.cluster.gpu.name, tables));
+  }
+  if (!prediction.fits()) {
+    prediction.notes.push_back("this does not fit in memory; the time is what it would take if it did");
+  }
+  return prediction;
+}
+
+}  // namespace
+
+Seconds half_of_peak(const Run& run) {
+  return hardware_flops(run) / (peak_of(run) * 0.5 * gpus(run));
+}
+
+Simulation simulate(const Run& run, const Progress& progress) {
+  const auto started = std::chrono::steady_clock::now();
+  Simulation simulation;
+  simulation.program = lower(run);
+  const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+  simulation.timeline = play(simulation.program, PlatformCosts(*machine), progress);
+  simulation.prediction = predict(run, simulation.program, simulation.timeline);
+  SimulationFacts& facts = simulation.prediction.simulation;
+  facts.ranks = simulation.program.ranks.size();
+  facts.simulated_ranks = facts.ranks;
+  facts.events = simulation.timeline.events;
+  facts.activities = simulation.timeline.activities;
+  facts.lumping = fmt::format("{} ranks simulated, each on its own", facts.ranks);
+  facts.wall = Seconds(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+  return simulation;
+}
+
+Provenance provenance_of(const config::Sources& sources) {
+  Provenance provenance;
+  provenance.version = kVersion;
+  std::string all;
+  for (const config::Source& source : sources.all()) {
+    provenance.inputs.emplace_back(source.name, source.text);
+    all += source.text + '\0';
+  }
+  provenance.config_hash = hex(fnv1a_64(all));
+  return provenance;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,30 @@
+// From a run to a prediction: lower, play, account.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "sim/engine/engine.hpp"
+#include "sim/program/program.hpp"
+#include "sim/report/prediction.hpp"
+#include "strategies/plan.hpp"
+
+namespace foretrain {
+
+/// A simulated step with all that a report may want to look into.
+struct Simulation {
+  Program program;
+  Timeline timeline;
+  Prediction prediction;
+};
+
+/// Simulates one training step. The prediction's provenance is the caller's to fill in.
+[[nodiscard]] Simulation simulate(const Run& run, const Progress& progress = {});
+
+/// The inputs of a run as provenance: all texts that were read, and their hash.
+[[nodiscard]] Provenance provenance_of(const config::Sources& sources);
+
+/// FLOPs / (GPUs x half of the GPU's dense peak): the baseline that a simulator has to beat.
+[[nodiscard]] Seconds half_of_peak(const Run& run);
+
+}  // namespace foretrain

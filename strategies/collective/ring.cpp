@@ -1,0 +1,116 @@
+// Rings (Patarasuk and Yuan 2009, as NCCL builds them): chunks go round n-1 times, twice for an
+// all-reduce. Across nodes, one ring per NIC that the group can use, each leaving a node from another
+// of its GPUs.
+//
+// A ring is one flow over the links of all its edges: its chunks move in lockstep, so the slowest
+// edge sets the rate of all.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "sim/core/error.hpp"
+#include "strategies/collective/collective.hpp"
+
+namespace foretrain {
+namespace {
+
+/// Members by node, in the order of the group.
+using ByNode = std::map<std::size_t, std::vector<DeviceId>>;
+
+ByNode by_node(const CollectiveRequest& request, const Machine& machine) {
+  ByNode nodes;
+  for (const DeviceId device : request.devices) {
+    nodes[machine.node_of(device)].push_back(device);
+  }
+  return nodes;
+}
+
+// As many rings as the node with the fewest members on different NICs allows; one inside a node,
+// where all GPUs reach all others through their own port.
+std::size_t num_rings(const ByNode& nodes, const Machine& machine) {
+  if (nodes.size() == 1) {
+    return 1;
+  }
+  std::size_t rings = static_cast<std::size_t>(machine.cluster().nics_per_node);
+  for (const auto& [node, members] : nodes) {
+    std::set<std::int64_t> nics;
+    for (const DeviceId member : members) {
+      nics.insert(static_cast<std::int64_t>(machine.local_index(member)) *
+                  machine.cluster().nics_per_node / machine.cluster().gpus_per_node);
+    }
+    rings = std::min(rings, nics.size());
+  }
+  return rings;
+}
+
+// Ring `index` goes round the members of each node starting from another one, so that the rings
+// leave the node through different NICs.
+std::vector<LinkId> ring_links(const ByNode& nodes, std::size_t index, std::size_t num_rings,
+                               const Machine& machine) {
+  std::vector<DeviceId> order;
+  for (const auto& [node, members] : nodes) {
+    const std::size_t first = index * members.size() / num_rings;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      order.push_back(members[(first + i) % members.size()]);
+    }
+  }
+  std::vector<LinkId> links;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    machine.append_route(order[i], order[(i + 1) % order.size()], links);
+  }
+  return links;
+}
+
+// NCCL's latency of a ring (tuning model of NCCL 2.30): every step costs a hop inside the node, but
+// as many as there are nodes cross the network, once per pass.
+Seconds ring_latency(const CollectiveRequest& request, std::size_t num_nodes,
+                     const Machine& machine) {
+  const double passes = request.kind == CollectiveKind::all_reduce ? 2 : 1;
+  const double steps = passes * static_cast<double>(request.devices.size() - 1);
+  const double network_steps = num_nodes == 1 ? 0 : passes * static_cast<double>(num_nodes - 1);
+  const Interconnect& node = machine.cluster().node;
+  const Interconnect& fabric = machine.cluster().fabric;
+  const Interconnect& widest = num_nodes == 1 ? node : fabric;
+  return widest.collective_latency.value + (steps - network_steps) * node.hop_latency.value +
+         network_steps * fabric.hop_latency.value;
+}
+
+BytesPerSecond slowest(const std::vector<LinkId>& links, const Network& network) {
+  BytesPerSecond rate = network.links[links.front().index()].capacity;
+  for (const LinkId link : links) {
+    rate = std::min(rate, network.links[link.index()].capacity);
+  }
+  return rate;
+}
+
+}  // namespace
+
+Bytes ring_bytes(CollectiveKind kind, Bytes payload, std::size_t num_ranks) {
+  const double n = static_cast<double>(num_ranks);
+  return payload * ((n - 1) / n) * (kind == CollectiveKind::all_reduce ? 2 : 1);
+}
+
+FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
+  FORETRAIN_ASSERT(!request.devices.empty(), "a collective without members");
+  if (request.devices.size() == 1) {
+    return {};
+  }
+  const ByNode nodes = by_node(request, machine);
+  const std::size_t rings = num_rings(nodes, machine);
+  const Interconnect& widest =
+      nodes.size() == 1 ? machine.cluster().node : machine.cluster().fabric;
+  FlowPhase phase{ring_latency(request, nodes.size(), machine), {}};
+  for (std::size_t index = 0; index < rings; ++index) {
+    Flow flow;
+    flow.bytes = ring_bytes(request.kind, request.payload, request.devices.size()) /
+                 static_cast<double>(rings);
+    flow.links = ring_links(nodes, index, rings, machine);
+    flow.rate_limit =
+        slowest(flow.links, machine.network()) * widest.share_at(request.payload);
+    phase.flows.push_back(std::move(flow));
+  }
+  return {{std::move(phase)}};
+}
+
+}  // namespace foretrain

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/parallel/layout.hpp"
+
+namespace foretrain {
+
+std::vector<Rank> Layout::tensor_group(std::size_t data_index, std::size_t stage) const {
+  std::vector<Rank> members;
+  for (std::size_t t = 0; t < tensor; ++t) {
+    members.push_back(rank(t, data_index, stage));
+  }
+  return members;
+}
+
+std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage) const {
+  std::vector<Rank> members;
+  for (std::size_t d = 0; d < data; ++d) {
+    members.push_back(rank(tensor_index, d, stage));
+  }
+  return members;
+}
+
+std::vector<Rank> Layout::embedding_group(std::size_t tensor_index, std::size_t data_index) const {
+  return {rank(tensor_index, data_index, 0), rank(tensor_index, data_index, pipeline - 1)};
+}
+
+std::vector<Rank> Layout::model_group(std::size_t data_index) const {
+  std::vector<Rank> members;
+  for (std::size_t stage = 0; stage < pipeline; ++stage) {
+    for (std::size_t t = 0; t < tensor; ++t) {
+      members.push_back(rank(t, data_index, stage));
+    }
+  }
+  return members;
+}
+
+}  // namespace foretrain

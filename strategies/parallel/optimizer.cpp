@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/parallel/optimizer.hpp"
+
+#include <cmath>
+
+namespace foretrain {
+namespace {
+
+Bytes whole(double count, Bytes each) { return Bytes(std::ceil((count * each).value)); }
+
+// The share of the parameters that this rank updates.
+double updated(const Run& run, const StageShape& shape) {
+  const double replicas = run.parallel.zero >= 1 ? static_cast<double>(run.data_parallel()) : 1;
+  return static_cast<double>(shape.parameters) / replicas;
+}
+
+// Both stages have computed a gradient of the one embedding.
+void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
+  const bool is_shared = run.model.tied_embeddings && run.parallel.pipeline > 1;
+  if (is_shared && (shape.has_embedding || shape.has_head)) {
+    const double rows = static_cast<double>(
+        padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor);
+    const Bytes payload =
+        rows * static_cast<double>(run.model.hidden) * run.stack.gradient_size();
+    writer.op(kCompute, "tied embedding all-reduce",
+              Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
+  }
+}
+
+}  // namespace
+
+Bytes parameter_bytes(const Run& run) { return size_of(run.training.precision); }
+
+Bytes optimizer_state_bytes(const Run& run) {
+  switch (run.training.optimizer) {
+    case Optimizer::adam:
+      return Bytes(size_of(run.training.precision) == Bytes(4) ? 8 : 12);
+  }
+  return Bytes(0);
+}
+
+void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer) {
+  const double count = static_cast<double>(shape.parameters);
+  writer.resident(MemoryClass::parameters, whole(count, parameter_bytes(run)));
+  writer.resident(MemoryClass::gradients, whole(count, run.stack.gradient_size()));
+  writer.resident(MemoryClass::optimizer, whole(updated(run, shape), optimizer_state_bytes(run)));
+  writer.resident(MemoryClass::context, run.stack.context.value);
+}
+
+void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
+  sum_tied_embedding(run, shape, writer);
+  writer.label("gradient norm");
+  // With ZeRO-1 each rank norms its shard, and the replicas' parts are summed with the stages'.
+  const double norm_bytes = updated(run, shape) * run.stack.gradient_size().value;
+  writer.kernel("gradient norm", MemoryBound{MemoryOp::streaming, Bytes(norm_bytes)});
+  if (run.parallel.tensor * run.parallel.pipeline > 1) {
+    writer.op(kCompute, "gradient norm all-reduce",
+              Collective{CollectiveKind::all_reduce, kModelGroup, Bytes(4)});
+  }
+  writer.label("optimizer");
+  const double bytes = updated(run, shape) * run.stack.optimizer_bytes.value;
+  writer.kernel("optimizer", MemoryBound{MemoryOp::streaming, Bytes(bytes)});
+}
+
+}  // namespace foretrain

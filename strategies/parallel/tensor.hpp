@@ -1,0 +1,40 @@
+// Tensor parallelism, with or without sequence parallelism: which collectives stand at the ends of
+// a tensor-parallel region, and what they can hide behind.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "strategies/stage.hpp"
+
+namespace foretrain {
+
+enum class Direction : std::uint8_t { forward, backward };
+
+/// Megatron's conjugate operators (Shoeybi et al. 2019; with sequence parallelism Korthikanti et al.
+/// 2022, section 4.2.2): an all-reduce at one end per direction, or a gather and a scatter.
+[[nodiscard]] std::optional<CollectiveKind> boundary_collective(Boundary boundary,
+                                                                Direction direction,
+                                                                bool sequence_parallel);
+
+/// Writes the steps of blocks into the compute stream with their collectives.
+class TensorParallel {
+ public:
+  /// REQUIRES: run and writer outlive this.
+  TensorParallel(const Run& run, BodyWriter& writer);
+
+  void write(const std::vector<Step>& steps, Direction direction);
+  /// Gathers a scattered activation on arrival from another stage.
+  void gather();
+
+ private:
+  void write_boundary(Boundary boundary, Direction direction);
+  void write_overlapped(CollectiveKind kind);
+  void collective(StreamIndex stream, CollectiveKind kind);
+
+  const Run& run_;
+  BodyWriter& writer_;
+  StreamIndex stream_ = kCompute;
+};
+
+}  // namespace foretrain

@@ -1,0 +1,54 @@
+// Pipeline schedules: in which order a stage does the forwards and backwards of its chunks.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace foretrain {
+
+/// One forward or backward of one micro-batch through one chunk of a stage's layers.
+struct Slot {
+  bool is_forward = true;
+  std::int32_t micro_batch = 0;
+  std::int32_t chunk = 0;
+  bool operator==(const Slot&) const = default;
+};
+
+/// p = stages, v = virtual_stages (chunks of layers per stage), m = micro_batches per step.
+struct PipelineShape {
+  std::int32_t stages = 1;
+  std::int32_t virtual_stages = 1;
+  std::int32_t micro_batches = 1;
+};
+
+/// The slots of one stage, in order. REQUIRES: the schedule accepts the shape, 0 <= stage < stages.
+using ScheduleFunction = std::vector<Slot> (*)(const PipelineShape& shape, std::int32_t stage);
+/// Why a schedule cannot run a shape, naming the keys of the run file; nothing when it can.
+using AcceptFunction = std::optional<std::string> (*)(const PipelineShape& shape);
+
+struct PipelineSchedule {
+  std::string_view name;
+  std::string_view sentence;
+  ScheduleFunction order;
+  AcceptFunction refuse;
+};
+
+/// All schedules; the visible table is in catalog.cpp.
+[[nodiscard]] std::span<const PipelineSchedule> pipeline_schedules();
+/// REQUIRES: `name` is in the table.
+[[nodiscard]] const PipelineSchedule& pipeline_schedule(std::string_view name);
+
+// The implementations, one file each.
+[[nodiscard]] std::vector<Slot> gpipe(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> one_f_one_b(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> interleaved_one_f_one_b(const PipelineShape& shape,
+                                                        std::int32_t stage);
+[[nodiscard]] std::optional<std::string> refuse_virtual_stages(const PipelineShape& shape);
+[[nodiscard]] std::optional<std::string> refuse_uneven_interleaving(const PipelineShape& shape);
+
+}  // namespace foretrain

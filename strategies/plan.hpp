@@ -1,0 +1,122 @@
+// How a model is trained: batch, precision, optimizer, recomputation, and the parallel layout.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "models/model.hpp"
+#include "platforms/cluster.hpp"
+#include "sim/config/reader.hpp"
+#include "strategies/pipeline/schedule.hpp"
+#include "strategies/stack.hpp"
+
+namespace foretrain {
+
+enum class Recompute : std::uint8_t { none, selective, full };
+enum class Optimizer : std::uint8_t { adam };
+
+struct Training {
+  std::int64_t sequence_length = 0;    ///< tokens
+  std::int64_t global_batch = 0;       ///< sequences per step
+  std::int64_t micro_batch = 1;        ///< sequences
+  Dtype precision = Dtype::bf16;       ///< of parameters, activations and GEMM inputs
+  Optimizer optimizer = Optimizer::adam;
+  Recompute recompute = Recompute::none;
+  std::optional<double> tokens;        ///< of the whole training
+};
+
+struct Parallel {
+  std::int64_t tensor = 1;
+  std::int64_t pipeline = 1;
+  std::optional<std::int64_t> data;    ///< what is left of the GPUs; a run file may state it as a check
+  std::int64_t virtual_stages = 1;     ///< chunks of layers per pipeline stage
+  std::int64_t zero = 0;               ///< 0: replicated optimizer; 1: sharded over data parallelism
+  bool sequence_parallel = false;
+  std::string schedule = "1f1b";
+};
+
+/// What a published TFLOP/s counts.
+enum class FlopsCount : std::uint8_t { model, hardware, own };
+
+/// What a published run measured, for comparison only: no prediction reads it.
+struct Measured {
+  std::optional<Seconds> step_time;
+  std::optional<FlopsPerSecond> flops_per_gpu;
+  FlopsCount flops_count = FlopsCount::model;
+  Flops flops_per_token;               ///< where the source counts in a way of its own
+  std::string source;
+};
+
+/// A run file as written, before the files it names are looked up.
+struct RunFile {
+  std::string model;
+  std::string platform;
+  std::string stack = "generic";
+  std::optional<std::int64_t> nodes;
+  Training training;
+  Parallel parallel;
+  std::optional<Measured> measured;
+
+  // Where the keys stand that checks across fields point at.
+  config::Position model_position;
+  config::Position platform_position;
+  config::Position stack_position;
+  config::Position nodes_position;
+  config::Position batch_position;
+  config::Position sequence_position;
+  config::Position precision_position;
+  config::Position tensor_position;
+  config::Position pipeline_position;
+  config::Position data_position;
+  config::Position virtual_stages_position;
+  config::Position schedule_position;
+  config::Position sequence_parallel_position;
+};
+
+/// Everything a prediction needs, checked.
+struct Run {
+  Model model;
+  Cluster cluster;
+  Stack stack;
+  std::int64_t nodes = 1;
+  Training training;
+  Parallel parallel;
+  std::optional<Measured> measured;
+
+  [[nodiscard]] std::int64_t num_gpus() const { return nodes * cluster.gpus_per_node; }
+  [[nodiscard]] std::int64_t data_parallel() const {
+    return num_gpus() / (parallel.tensor * parallel.pipeline);
+  }
+  [[nodiscard]] std::int64_t num_micro_batches() const {
+    return training.global_batch / (training.micro_batch * data_parallel());
+  }
+  [[nodiscard]] double tokens_per_step() const {
+    return static_cast<double>(training.global_batch) *
+           static_cast<double>(training.sequence_length);
+  }
+  [[nodiscard]] PipelineShape pipeline_shape() const {
+    return {static_cast<std::int32_t>(parallel.pipeline),
+            static_cast<std::int32_t>(parallel.virtual_stages),
+            static_cast<std::int32_t>(num_micro_batches())};
+  }
+};
+
+/// Where the catalogues of models, platforms and stacks are.
+struct Catalogue {
+  std::string models;
+  std::string platforms;
+  std::string stacks;
+};
+
+/// Reads the keys of a run file. Mistakes go to the reader's diagnostics.
+[[nodiscard]] RunFile read_run(config::Reader& reader);
+
+/// Loads what a run file names (paths are relative to `directory`) and checks across fields: degrees
+/// against GPUs, layers against stages, heads against tensor parallelism, batch against replicas.
+/// Throws ConfigError with every mistake, each naming the keys of both sides.
+[[nodiscard]] Run resolve(const RunFile& file, config::Sources& sources,
+                          const Catalogue& catalogue, const std::string& directory);
+
+}  // namespace foretrain

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/platform_costs.hpp"
+
+#include "strategies/collective/collective.hpp"
+
+namespace foretrain {
+
+Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId) const {
+  return foretrain::kernel_time(kernel, machine_.cluster().gpu);
+}
+
+FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
+                                       const std::vector<DeviceId>& devices) const {
+  return ring({kind, payload, devices}, machine_);
+}
+
+FlowSchedule PlatformCosts::point_to_point(Bytes payload, DeviceId from, DeviceId to) const {
+  return foretrain::point_to_point(payload, from, to, machine_);
+}
+
+}  // namespace foretrain

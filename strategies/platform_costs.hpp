@@ -1,0 +1,26 @@
+// Answers the engine's questions from a platform: kernel times from the GPU, flows from the machine.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "platforms/cluster.hpp"
+#include "sim/engine/engine.hpp"
+
+namespace foretrain {
+
+class PlatformCosts : public CostModel {
+ public:
+  /// REQUIRES: the machine outlives this.
+  explicit PlatformCosts(const Machine& machine) : machine_(machine) {}
+
+  [[nodiscard]] const Network& network() const override { return machine_.network(); }
+  [[nodiscard]] Seconds kernel_time(const Kernel& kernel, DeviceId device) const override;
+  [[nodiscard]] FlowSchedule collective(CollectiveKind kind, Bytes payload,
+                                        const std::vector<DeviceId>& devices) const override;
+  [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
+                                            DeviceId to) const override;
+
+ private:
+  const Machine& machine_;
+};
+
+}  // namespace foretrain

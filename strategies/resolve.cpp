@@ -1,0 +1,223 @@
+// Loads what a run file names and checks the run across fields. Every message names the keys of
+// both sides and, where it can, a value that would do.
+// SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
+#include "sim/config/catalogue.hpp"
+#include "strategies/plan.hpp"
+
+namespace foretrain {
+namespace {
+
+using config::Diagnostics;
+using config::Position;
+
+std::string text(std::int64_t number) { return std::to_string(number); }
+
+std::string beside(const std::string& name_or_path, const std::string& directory) {
+  const bool is_relative = config::is_path(name_or_path) && !name_or_path.starts_with('/');
+  return is_relative && !directory.empty() ? directory + "/" + name_or_path : name_or_path;
+}
+
+// Runs a loader; its mistakes join the others, those without a place at the key that named the file.
+template <class Load>
+auto try_load(Load load, const Position& position, const std::string& key, Diagnostics& diagnostics)
+    -> decltype(load()) {
+  try {
+    return load();
+  } catch (const ConfigError& error) {
+    for (const Diagnostic& diagnostic : error.diagnostics()) {
+      if (diagnostic.file.empty()) {
+        diagnostics.add(position, key, diagnostic.message);
+      } else {
+        diagnostics.add(diagnostic);
+      }
+    }
+    return {};
+  }
+}
+
+/// The checks of one run, in the order in which a reader would ask.
+class Check {
+ public:
+  Check(const RunFile& file, const Run& run, Diagnostics& diagnostics)
+      : file_(file), run_(run), diagnostics_(diagnostics) {}
+
+  void all() {
+    if (!nodes() || !grid()) {
+      return;
+    }
+    batch();
+    layers();
+    tensor();
+    sequence();
+    precision();
+    if (diagnostics_.empty()) {
+      schedule();
+    }
+  }
+
+ private:
+  bool nodes() {
+    const std::int64_t most = run_.cluster.max_nodes;
+    if (most > 0 && run_.nodes > most) {
+      diagnostics_.add(file_.nodes_position, "nodes",
+                       "nodes " + text(run_.nodes) + " is more than the " + text(most) +
+                           " that platform '" + run_.cluster.name + "' has");
+      return false;
+    }
+    return true;
+  }
+
+  bool grid() {
+    const std::int64_t gpus = run_.num_gpus();
+    const std::int64_t grid = run_.parallel.tensor * run_.parallel.pipeline;
+    const std::string product = "tensor " + text(run_.parallel.tensor) + " x pipeline " +
+                                text(run_.parallel.pipeline) + " = " + text(grid);
+    if (gpus % grid != 0) {
+      const std::int64_t per_node = run_.cluster.gpus_per_node;
+      std::int64_t nodes = (std::max(gpus, grid) + grid - 1) / grid * grid;
+      while (nodes % per_node != 0) {
+        nodes += grid;
+      }
+      diagnostics_.add(file_.tensor_position, "parallel.tensor",
+                       product + ", but the platform has " + text(gpus) + " GPUs: nodes = " +
+                           text(nodes / per_node) + " gives " + text(nodes));
+      return false;
+    }
+    if (file_.parallel.data && *file_.parallel.data != gpus / grid) {
+      diagnostics_.add(file_.data_position, "parallel.data",
+                       "data " + text(*file_.parallel.data) + " was asked for, but " + product +
+                           " of " + text(gpus) + " GPUs leaves " + text(gpus / grid));
+    }
+    return true;
+  }
+
+  void batch() {
+    const std::int64_t step = run_.training.micro_batch * run_.data_parallel();
+    const std::int64_t global = run_.training.global_batch;
+    if (global % step != 0) {
+      const std::int64_t below = global / step * step;
+      diagnostics_.add(file_.batch_position, "training.global_batch",
+                       "global_batch " + text(global) + " is not a multiple of micro_batch " +
+                           text(run_.training.micro_batch) + " x data parallel " +
+                           text(run_.data_parallel()) + " = " + text(step) + "; " +
+                           (below > 0 ? text(below) + " and " : "") + text(below + step) +
+                           (below > 0 ? " are" : " is"));
+      return;
+    }
+    const std::int64_t passes =
+        run_.num_micro_batches() * (run_.model.layers / run_.parallel.pipeline + 1);
+    if (passes > kMostPasses) {
+      diagnostics_.add(file_.batch_position, "training.global_batch",
+                       "global_batch " + text(global) + " makes " + text(passes) +
+                           " layer passes per rank and step; at most " + text(kMostPasses) +
+                           " are simulated");
+    }
+  }
+
+  void layers() {
+    const std::int64_t chunks = run_.parallel.pipeline * run_.parallel.virtual_stages;
+    if (run_.model.layers % chunks != 0) {
+      diagnostics_.add(file_.pipeline_position, "parallel.pipeline",
+                       "pipeline " + text(run_.parallel.pipeline) + " x virtual_stages " +
+                           text(run_.parallel.virtual_stages) + " = " + text(chunks) +
+                           " does not divide the " + text(run_.model.layers) +
+                           " layers of the model");
+    }
+    if (run_.parallel.virtual_stages > 1 && run_.parallel.pipeline == 1) {
+      diagnostics_.add(file_.virtual_stages_position, "parallel.virtual_stages",
+                       "virtual_stages " + text(run_.parallel.virtual_stages) +
+                           " has no effect with pipeline 1");
+    }
+  }
+
+  void tensor() {
+    divides("heads", run_.model.heads);
+    divides("kv_heads", run_.model.kv_heads);
+    divides("ffn", run_.model.ffn);
+    if (run_.parallel.sequence_parallel && run_.parallel.tensor == 1) {
+      diagnostics_.add(file_.sequence_parallel_position, "parallel.sequence_parallel",
+                       "sequence_parallel has no effect with tensor 1");
+    }
+    if (run_.parallel.sequence_parallel &&
+        run_.training.sequence_length % run_.parallel.tensor != 0) {
+      diagnostics_.add(file_.sequence_position, "training.sequence_length",
+                       "sequence_length " + text(run_.training.sequence_length) +
+                           " is not a multiple of tensor " + text(run_.parallel.tensor) +
+                           ", as sequence_parallel needs");
+    }
+  }
+  void divides(const std::string& what, std::int64_t size) {
+    if (size % run_.parallel.tensor != 0) {
+      diagnostics_.add(file_.tensor_position, "parallel.tensor",
+                       "tensor " + text(run_.parallel.tensor) + " does not divide the model's " +
+                           what + " " + text(size));
+    }
+  }
+
+  void sequence() {
+    const std::int64_t length = run_.training.sequence_length;
+    if (run_.model.position == PositionKind::learned && length > run_.model.max_positions) {
+      diagnostics_.add(file_.sequence_position, "training.sequence_length",
+                       "sequence_length " + text(length) + " is more than the " +
+                           text(run_.model.max_positions) + " learned positions of the model");
+    }
+    if (run_.model.sliding_window > 0 && run_.model.sliding_window < length) {
+      diagnostics_.add(file_.sequence_position, "training.sequence_length",
+                       "sequence_length " + text(length) + " is longer than the model's " +
+                           "sliding_window " + text(run_.model.sliding_window) +
+                           "; windowed attention is not modelled yet");
+    }
+  }
+
+  void precision() {
+    if (!supports(run_.cluster.gpu, run_.training.precision)) {
+      diagnostics_.add(file_.precision_position, "training.precision",
+                       "this precision has no GEMM parameters in the file of GPU '" +
+                           run_.cluster.gpu.name + "' of platform '" + run_.cluster.name + "'");
+    }
+  }
+
+  void schedule() {
+    const auto reason =
+        pipeline_schedule(run_.parallel.schedule).refuse(run_.pipeline_shape());
+    if (reason) {
+      diagnostics_.add(file_.schedule_position, "parallel.schedule", *reason);
+    }
+  }
+
+  static constexpr std::int64_t kMostPasses = 1'000'000;  // the memory of a program, not physics
+
+  const RunFile& file_;
+  const Run& run_;
+  Diagnostics& diagnostics_;
+};
+
+}  // namespace
+
+Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+            const std::string& directory) {
+  Diagnostics diagnostics;
+  Run run;
+  run.model = try_load(
+      [&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
+      file.model_position, "model", diagnostics);
+  run.cluster = try_load(
+      [&] { return load_cluster(sources, beside(file.platform, directory), catalogue.platforms); },
+      file.platform_position, "platform", diagnostics);
+  run.stack = try_load(
+      [&] { return load_stack(sources, beside(file.stack, directory), catalogue.stacks); },
+      file.stack_position, "stack", diagnostics);
+  run.nodes = file.nodes.value_or(run.cluster.nodes);
+  run.training = file.training;
+  run.parallel = file.parallel;
+  run.measured = file.measured;
+  if (diagnostics.empty()) {
+    Check(file, run, diagnostics).all();
+  }
+  diagnostics.throw_if_any();
+  return run;
+}
+
+}  // namespace foretrain

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/stage.hpp"
+
+#include <cmath>
+
+namespace foretrain {
+namespace {
+
+// Of the head's and the embedding's parameters a rank counts each once, also when it has both.
+std::int64_t parameters_of(const StageShape& shape) {
+  std::int64_t total = shape.layers_per_chunk * shape.chunks * shape.layer.parameters;
+  if (shape.has_embedding) {
+    total += shape.embedding.parameters;
+  }
+  if (shape.has_head) {
+    total += shape.head.parameters;
+  }
+  return total;
+}
+
+}  // namespace
+
+Shard shard_of(const Run& run) {
+  Shard shard;
+  shard.micro_batch = run.training.micro_batch;
+  shard.sequence = run.training.sequence_length;
+  shard.tensor = run.parallel.tensor;
+  shard.sequence_parallel = run.parallel.sequence_parallel;
+  shard.dtype = run.training.precision;
+  shard.kernels = run.stack.kernels;
+  shard.kernels.weight_gradient_output_bytes =
+      run.stack.accumulation == Accumulation::in_gemm ? 8 : 2;
+  return shard;
+}
+
+StageShape stage_shape(const Run& run, std::int64_t stage) {
+  const Shard shard = shard_of(run);
+  StageShape shape;
+  shape.stage = stage;
+  shape.stages = run.parallel.pipeline;
+  shape.chunks = run.parallel.virtual_stages;
+  shape.layers_per_chunk = run.model.layers / (shape.stages * shape.chunks);
+  shape.has_embedding = stage == 0;
+  shape.has_head = stage == shape.stages - 1;
+  shape.embedding = embedding_work(run.model, shard);
+  shape.layer = layer_work(run.model, shard);
+  shape.head = head_work(run.model, shard, shape.has_embedding);
+  shape.parameters = parameters_of(shape);
+  return shape;
+}
+
+Bytes hidden_state_bytes(const Run& run) {
+  return static_cast<double>(run.training.micro_batch * run.training.sequence_length *
+                             run.model.hidden) *
+         size_of(run.training.precision);
+}
+
+Bytes saved_bytes(const Work& work) {
+  Bytes total;
+  for (const SavedTensor& tensor : work.saved) {
+    total += tensor.bytes;
+  }
+  return Bytes(std::ceil(total.value));
+}
+
+Bytes kept_per_layer(const Run& run, const StageShape& shape) {
+  Bytes kept;
+  switch (run.training.recompute) {
+    case Recompute::none:
+      return saved_bytes(shape.layer);
+    case Recompute::selective:
+      for (const SavedTensor& tensor : shape.layer.saved) {
+        if (!tensor.is_attention_core) {
+          kept += tensor.bytes;
+        }
+      }
+      break;
+    case Recompute::full:  // the layer's input
+      kept = hidden_state_bytes(run) /
+             (run.parallel.sequence_parallel ? static_cast<double>(run.parallel.tensor) : 1.0);
+      break;
+  }
+  return Bytes(std::ceil(kept.value));
+}
+
+}  // namespace foretrain

@@ -1,0 +1,53 @@
+// What all parts of a pipeline stage's body share: the run, the writer, slots and sizes.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "strategies/body_writer.hpp"
+#include "strategies/plan.hpp"
+
+namespace foretrain {
+
+/// Slots of RankBinding::communicators in the bodies that strategies write.
+enum CommunicatorSlot : std::uint32_t { kTensorGroup, kDataGroup, kModelGroup, kEmbeddingGroup };
+/// Slots of RankBinding::peers; the last stage's next is the first (chunks go round).
+enum PeerSlot : std::uint32_t { kNextStage, kPreviousStage };
+
+/// Model states and work of one rank of one stage.
+struct StageShape {
+  std::int64_t stage = 0;
+  std::int64_t stages = 1;
+  std::int64_t chunks = 1;              ///< virtual stages
+  std::int64_t layers_per_chunk = 1;
+  bool has_embedding = false;           ///< chunk 0 of the first stage
+  bool has_head = false;                ///< last chunk of the last stage
+  std::int64_t parameters = 0;          ///< on this rank
+  Work embedding;
+  Work layer;
+  Work head;
+
+  [[nodiscard]] bool is_first(std::int32_t chunk) const { return stage == 0 && chunk == 0; }
+  [[nodiscard]] bool is_last(std::int32_t chunk) const {
+    return stage == stages - 1 && chunk == static_cast<std::int32_t>(chunks - 1);
+  }
+  /// Global number of the i-th layer of a chunk, from 0.
+  [[nodiscard]] std::int64_t layer_number(std::int32_t chunk, std::int64_t i) const {
+    return (chunk * stages + stage) * layers_per_chunk + i;
+  }
+};
+
+/// How a rank of this run sees the model.
+[[nodiscard]] Shard shard_of(const Run& run);
+[[nodiscard]] StageShape stage_shape(const Run& run, std::int64_t stage);
+
+/// Bytes of the activation of one micro-batch at a layer boundary, whole: tokens x hidden.
+[[nodiscard]] Bytes hidden_state_bytes(const Run& run);
+
+/// Activation bytes that one layer keeps from forward to backward under the run's recomputation.
+[[nodiscard]] Bytes kept_per_layer(const Run& run, const StageShape& shape);
+/// All that a layer keeps without recomputation.
+[[nodiscard]] Bytes saved_bytes(const Work& work);
+
+/// The whole step of one rank of a stage.
+[[nodiscard]] Body stage_body(const Run& run, std::int64_t stage, ProgramBuilder& builder);
+
+}  // namespace foretrain

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a user reads after a mistake in a platform file: the whole text, position and remedy.
+#include <string>
+#include <string_view>
+
+#include "tests/platforms/examples.hpp"
+#include "tests/support/catch.hpp"
+
+namespace foretrain::testing {
+namespace {
+
+std::string gpu_error(std::string_view from, std::string_view to) {
+  return error_of([&] { return gpu_from(spoilt(kGpuFile, from, to)); });
+}
+
+std::string cluster_error(std::string_view from, std::string_view to) {
+  return error_of([&] { return cluster_from(spoilt(kClusterFile, from, to)); });
+}
+
+TEST_CASE("the unspoilt examples are accepted", "[platforms]") {
+  CHECK(error_of([] { return gpu_from(std::string(kGpuFile)); }).empty());
+  CHECK(error_of([] { return cluster_from(std::string(kClusterFile)); }).empty());
+}
+
+TEST_CASE("a mistyped key of a GPU is missing under one name and unknown under the other",
+          "[platforms]") {
+  CHECK(gpu_error("memory = \"80 GB\"", "memroy = \"80 GB\"") ==
+        R"(gpu.toml: missing key 'memory' (a size such as "80 GB")
+gpu.toml:3:1: unknown key 'memroy'; did you mean 'memory'?
+  memroy = "80 GB"
+  ^)");
+}
+
+TEST_CASE("a rate needs a unit, the unit of a rate, and a value", "[platforms]") {
+  CHECK(
+      gpu_error("\"2 TB/s\"", "2000") ==
+      R"(gpu.toml:4:15: memory_rate: expected a rate such as "3.35 TB/s", got 2000 (a number without a unit)
+  memory_rate = 2000
+                ^)");
+  CHECK(
+      gpu_error("\"2 TB/s\"", "\"2 TB\"") ==
+      R"(gpu.toml:4:15: memory_rate: expected a rate such as "3.35 TB/s", got "2 TB" (a size, not a rate)
+  memory_rate = "2 TB"
+                ^)");
+  CHECK(gpu_error("\"2 TB/s\"", "\"0 TB/s\"") ==
+        R"(gpu.toml:4:15: memory_rate: expected a rate greater than zero
+  memory_rate = "0 TB/s"
+                ^)");
+}
+
+TEST_CASE("counts and shares out of range are refused", "[platforms]") {
+  CHECK(gpu_error("sms = 100", "sms = 0") ==
+        R"(gpu.toml:5:7: sms: expected a whole number from 1 to 10000, got 0
+  sms = 0
+        ^)");
+  CHECK(gpu_error("efficiency = 0.75", "efficiency = 75") ==
+        R"(gpu.toml:13:14: gemm.fp16.efficiency: expected a number from 0.01 to 1.0, got 75.0
+  efficiency = 75
+               ^)");
+  CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\nk_fill = -3\n") ==
+        R"(gpu.toml:15:10: gemm.fp16.k_fill: expected a number of elements, at least 0
+  k_fill = -3
+           ^)");
+  CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\noccupancy = -3\n") ==
+        R"(gpu.toml:15:13: gemm.fp16.occupancy: expected a number of tiles per SM, at least 0
+  occupancy = -3
+              ^)");
+}
+
+TEST_CASE("a GEMM fit without the peak that it is a share of is refused", "[platforms]") {
+  CHECK(gpu_error("bf16 = \"300 TFLOP/s\"\n", "") ==
+        R"(gpu.toml:11:1: gemm: gemm.bf16 needs peak.bf16, of which it is a share
+  [gemm.fp16]
+  ^)");
+}
+
+TEST_CASE("a fit can only be the same as one that the file has", "[platforms]") {
+  CHECK(
+      gpu_error("same_as = \"fp16\"", "same_as = \"fp8\"") ==
+      R"(gpu.toml:18:11: gemm.bf16.same_as: expected a data type that has a fit of its own in this file
+  same_as = "fp8"
+            ^)");
+  CHECK(
+      gpu_error("same_as = \"fp16\"", "same_as = \"f16\"") ==
+      R"(gpu.toml:18:11: gemm.bf16.same_as: expected one of fp32, tf32, fp16, bf16, fp8; got 'f16'; did you mean 'fp16'?
+  same_as = "f16"
+            ^)");
+  CHECK(
+      gpu_error("same_as = \"fp16\"", "same_as = \"fp16\"\nbasis = \"measured\"") ==
+      R"(gpu.toml:19:9: gemm.bf16.basis: a fit that is the same as another is transferred: leave out the basis
+  basis = "measured"
+          ^)");
+  CHECK(gpu_error("source = \"one rate\"\n", "") ==
+        R"(gpu.toml:17:1: gemm.bf16: missing key 'source' (text in quotes)
+  [gemm.bf16]
+  ^)");
+}
+
+TEST_CASE("a flash kernel has a known name and both directions", "[platforms]") {
+  CHECK(gpu_error("[flash.flash2]", "[flash.flash4]") ==
+        R"(gpu.toml:24:8: flash: unknown key 'flash4'; did you mean 'flash1'?
+  [flash.flash4]
+         ^)");
+  CHECK(gpu_error("backward = 0.4\n", "") ==
+        R"(gpu.toml:24:1: flash.flash2: missing key 'backward' (a number)
+  [flash.flash2]
+  ^)");
+}
+
+TEST_CASE("every class of memory-bound kernel needs its share", "[platforms]") {
+  CHECK(gpu_error("gather = 0.15\n", "") ==
+        R"(gpu.toml:30:1: memory_bound: missing key 'gather' (a number)
+  [memory_bound]
+  ^)");
+}
+
+TEST_CASE("a basis is one of five words", "[platforms]") {
+  CHECK(
+      gpu_error("gather = 0.15", "gather = { value = 0.15, basis = \"guessed\" }") ==
+      R"(gpu.toml:36:34: memory_bound.gather.basis: expected one of datasheet, measured, fitted, transferred, assumed; got 'guessed'
+  gather = { value = 0.15, basis = "guessed" }
+                                   ^)");
+}
+
+TEST_CASE("a topology is one of those that fit the place", "[platforms]") {
+  CHECK(
+      cluster_error("\"nvswitch\"", "\"nvswtch\"") ==
+      R"(cluster.toml:10:12: node.topology: expected one of nvswitch; got 'nvswtch'; did you mean 'nvswitch'?
+  topology = "nvswtch"
+             ^)");
+  CHECK(cluster_error("\"non_blocking\"", "\"nvswitch\"") ==
+        R"(cluster.toml:23:12: fabric.topology: expected one of non_blocking; got 'nvswitch'
+  topology = "nvswitch"
+             ^)");
+}
+
+TEST_CASE("a cluster's GPU is a name or a file beside it", "[platforms]") {
+  CHECK(cluster_error("\"a100-sxm4-80gb\"", "\"a100-sxm5-80gb\"") ==
+        R"(cluster.toml:3:7: gpu: no GPU is called 'a100-sxm5-80gb'; did you mean 'a100-sxm4-80gb'?
+  gpu = "a100-sxm5-80gb"
+        ^)");
+  CHECK(cluster_error("\"a100-sxm4-80gb\"", "\"mine/a100.toml\"") ==
+        R"(cluster.toml:3:7: gpu: there is no file 'mine/a100.toml'
+  gpu = "mine/a100.toml"
+        ^)");
+}
+
+TEST_CASE("counts of a cluster that contradict each other name both sides", "[platforms]") {
+  CHECK(
+      cluster_error("nics_per_node = 4", "nics_per_node = 16") ==
+      R"(cluster.toml:5:17: nics_per_node: 16 > gpus_per_node 8, but a GPU uses one NIC: count the NICs of one GPU as one, with their summed rate
+  nics_per_node = 16
+                  ^)");
+  CHECK(cluster_error("\nnodes = 2", "\nnodes = 5") ==
+        R"(cluster.toml:6:9: nodes: 5 > max_nodes 4
+  nodes = 5
+          ^)");
+}
+
+TEST_CASE("size shares rise in payload, stay within 1, and have a source", "[platforms]") {
+  CHECK(
+      cluster_error("\"16 MiB\"", "\"1 MiB\"") ==
+      R"(cluster.toml:19:15: node.size_shares[1].payload: expected a payload larger than that of the point before
+    { payload = "1 MiB", share = 1.0 },
+                ^)");
+  CHECK(cluster_error("\"1 MiB\"", "\"0 MiB\"") ==
+        R"(cluster.toml:18:15: node.size_shares[0].payload: expected a payload greater than zero
+    { payload = "0 MiB", share = 0.5 },
+                ^)");
+  CHECK(
+      cluster_error("share = 1.0", "share = 1.5") ==
+      R"(cluster.toml:19:33: node.size_shares[1].share: expected a number from 0.01 to 1.0, got 1.5
+    { payload = "16 MiB", share = 1.5 },
+                                  ^)");
+  CHECK(cluster_error("size_shares_source = \"a test\"\n", "") ==
+        R"(cluster.toml:9:1: node: missing key 'size_shares_source' (text in quotes)
+  [node]
+  ^)");
+}
+
+TEST_CASE("all mistakes of a cluster are reported at once, in the order of the file",
+          "[platforms]") {
+  std::string text = spoilt(kClusterFile, "\"300 GB/s\"", "\"0 GB/s\"");
+  text = spoilt(text, "achieved = 0.9", "achived = 0.9");
+  text = spoilt(text, "\"a100-sxm4-80gb\"", "\"a100-sxm5-80gb\"");
+  CHECK(error_of([&] { return cluster_from(text); }) ==
+        R"(cluster.toml:3:7: gpu: no GPU is called 'a100-sxm5-80gb'; did you mean 'a100-sxm4-80gb'?
+  gpu = "a100-sxm5-80gb"
+        ^
+cluster.toml:11:8: node.rate: expected a rate greater than zero
+  rate = "0 GB/s"
+         ^
+cluster.toml:22:1: fabric: missing key 'achieved' (a number)
+  [fabric]
+  ^
+cluster.toml:25:1: fabric: unknown key 'achived'; did you mean 'achieved'?
+  achived = 0.9
+  ^)");
+}
+
+TEST_CASE("a platform that does not exist is answered with the nearest", "[platforms]") {
+  config::Sources sources;
+  CHECK(error_of([&] { return load_cluster(sources, "dgx-a100-40g", kPlatforms); }) ==
+        "no cluster is called 'dgx-a100-40g'; did you mean 'dgx-a100-40gb'?");
+  CHECK(error_of([&] { return load_gpu(sources, "h100-sxm-80gb", kPlatforms); }) ==
+        "no GPU is called 'h100-sxm-80gb'; did you mean 'h100-sxm5-80gb'?");
+}
+
+}  // namespace
+}  // namespace foretrain::testing

@@ -1,0 +1,124 @@
+// A small GPU file and a small cluster file that are right, to be spoilt in one place by each test.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "platforms/cluster.hpp"
+#include "sim/config/value.hpp"
+
+namespace foretrain::testing {
+
+inline const std::string kPlatforms = std::string(FORETRAIN_SOURCE_DIR) + "/platforms";
+
+inline constexpr std::string_view kGpuFile = R"(name = "Test GPU"
+source = "a test"
+memory = "80 GB"
+memory_rate = "2 TB/s"
+sms = 100
+weight_gradient = 0.95
+
+[peak]
+fp16 = "300 TFLOP/s"
+bf16 = "300 TFLOP/s"
+
+[gemm.fp16]
+efficiency = 0.75
+bandwidth = 0.8
+floor = "4 us"
+
+[gemm.bf16]
+same_as = "fp16"
+source = "one rate"
+
+[flash]
+floor = "5 us"
+
+[flash.flash2]
+forward = 0.5
+forward_tail = 1.2
+backward = 0.4
+backward_tail = 0.7
+
+[memory_bound]
+floor = "2 us"
+streaming = 0.85
+norm = 0.62
+softmax = 0.6
+rotary = 0.43
+gather = 0.15
+)";
+
+inline constexpr std::string_view kClusterFile = R"(name = "Test cluster"
+source = "a test"
+gpu = "a100-sxm4-80gb"
+gpus_per_node = 8
+nics_per_node = 4
+nodes = 2
+max_nodes = 4
+
+[node]
+topology = "nvswitch"
+rate = "300 GB/s"
+achieved = 0.8
+collective_latency = "12 us"
+hop_latency = "2 us"
+point_to_point_latency = "12 us"
+size_shares_source = "a test"
+size_shares = [
+  { payload = "1 MiB", share = 0.5 },
+  { payload = "16 MiB", share = 1.0 },
+]
+
+[fabric]
+topology = "non_blocking"
+rate = "200 Gb/s"
+achieved = 0.9
+collective_latency = "12 us"
+hop_latency = "9 us"
+point_to_point_latency = "20 us"
+)";
+
+/// `text` with its one `from` replaced by `to`.
+inline std::string spoilt(std::string_view text, std::string_view from, std::string_view to) {
+  std::string result(text);
+  const std::size_t at = result.find(from);
+  if (at == std::string::npos || result.find(from, at + 1) != std::string::npos) {
+    throw InternalError("expected exactly one '" + std::string(from) + "'");
+  }
+  return result.replace(at, from.size(), to);
+}
+
+inline Gpu gpu_from(const std::string& text) {
+  config::Sources sources;
+  const config::Value root = config::parse_toml(sources, "gpu.toml", text);
+  config::Diagnostics diagnostics;
+  config::Reader reader(root, "", diagnostics);
+  Gpu gpu = read_gpu(reader);
+  diagnostics.throw_if_any();
+  return gpu;
+}
+
+inline Cluster cluster_from(const std::string& text) {
+  config::Sources sources;
+  const config::Value root = config::parse_toml(sources, "cluster.toml", text);
+  config::Diagnostics diagnostics;
+  config::Reader reader(root, "", diagnostics);
+  Cluster cluster = read_cluster(reader, sources, kPlatforms);
+  diagnostics.throw_if_any();
+  return cluster;
+}
+
+/// The whole text of the ConfigError that reading throws; empty when it accepts.
+template <class Read>
+std::string error_of(Read read) {
+  try {
+    static_cast<void>(read());
+    return "";
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+}
+
+}  // namespace foretrain::testing

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Holds the tree to its rules: every source is built, has its head, and is ASCII; every example is
+// whole; the version is the same wherever it is written. Each checker is first shown a fault.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.hpp"
+#include "tests/support/source_tree.hpp"
+
+namespace foretrain::testing {
+namespace {
+
+using Faults = std::vector<std::string>;
+
+const std::filesystem::path& root() {
+  static const std::filesystem::path path = FORETRAIN_SOURCE_DIR;
+  return path;
+}
+
+// What stands between `before` and the next blank or line end, in a file of the repository.
+std::string word_after(const std::string& before, const std::string& file) {
+  const std::string text = read_text(root() / file);
+  const std::size_t at = text.find(before);
+  if (at == std::string::npos) {
+    return file + " does not say '" + before + "'";
+  }
+  const std::size_t start = at + before.size();
+  return text.substr(start, text.find_first_of(" \n", start) - start);
+}
+
+TEST_CASE("a source that no CMakeLists.txt names is found", "[repository]") {
+  const std::vector<SourceFile> files = {
+      {"models/CMakeLists.txt", "add_library(models STATIC\n  blocks/mlp.cpp\n  model.cpp)\n"},
+      {"models/model.cpp", ""},
+      {"models/blocks/mlp.cpp", ""},
+      {"models/blocks/p.cpp", ""},  // "p.cpp" alone is the end of a listed name
+  };
+  CHECK(unlisted_sources(files) ==
+        Faults{"models/blocks/p.cpp: not listed in models/CMakeLists.txt"});
+}
+
+TEST_CASE("every source and test of the project is listed in its CMakeLists.txt", "[repository]") {
+  CHECK(unlisted_sources(read_source_tree(root())) == Faults{});
+}
+
+TEST_CASE("a file without licence line or purpose is found", "[repository]") {
+  const std::vector<SourceFile> files = {
+      {"a.cpp", "// SPDX-License-Identifier: Apache-2.0\n// What it is for.\n"},
+      {"b.hpp", "#pragma once\n"},
+      {"c.cpp", "// SPDX-License-Identifier: Apache-2.0\n#include \"c.hpp\"\n"},
+      {"c.hpp", "// Says it for c.cpp too.\n// SPDX-License-Identifier: Apache-2.0\n"},
+      {"d.toml", "x = 1\n"},
+  };
+  CHECK(files_without_head(files) ==
+        Faults{"b.hpp: no line '// SPDX-License-Identifier: Apache-2.0' at its head",
+               "b.hpp: no comment at its head that says what it is for"});
+}
+
+TEST_CASE("every file of the project says its licence and its purpose at its head",
+          "[repository]") {
+  CHECK(files_without_head(read_source_tree(root())) == Faults{});
+}
+
+TEST_CASE("a letter beyond ASCII is found with its line", "[repository]") {
+  CHECK(lines_beyond_ascii(std::vector<SourceFile>{{"a.md", "x\ny \xC3\xA9\n"}}) ==
+        Faults{"a.md:2: not ASCII"});
+}
+
+TEST_CASE("every file of the project is ASCII", "[repository]") {
+  CHECK(lines_beyond_ascii(read_source_tree(root())) == Faults{});
+}
+
+TEST_CASE("CITATION.cff and CMakeLists.txt state the same version", "[repository]") {
+  CHECK(word_after("\nversion: ", "CITATION.cff") ==
+        word_after("project(foretrain VERSION ", "CMakeLists.txt"));
+}
+
+TEST_CASE("every example has a run file, an expected output and a README", "[repository]") {
+  for (const auto& folder : std::filesystem::directory_iterator(root() / "examples")) {
+    for (const char* file : {"run.toml", "expected.txt", "README.md"}) {
+      INFO(folder.path() << " needs " << file);
+      CHECK(std::filesystem::exists(folder.path() / file));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace foretrain::testing
