@@ -37,6 +37,20 @@ auto try_load(Load load, const Position& position, const std::string& key, Diagn
   }
 }
 
+std::optional<FlashVersion> flash_version(AttentionKernel kernel) {
+  switch (kernel) {
+    case AttentionKernel::unfused:
+      return std::nullopt;
+    case AttentionKernel::flash1:
+      return FlashVersion::flash1;
+    case AttentionKernel::flash2:
+      return FlashVersion::flash2;
+    case AttentionKernel::flash3:
+      return FlashVersion::flash3;
+  }
+  return std::nullopt;
+}
+
 /// The checks of one run, in the order in which a reader would ask.
 class Check {
  public:
@@ -176,6 +190,13 @@ class Check {
       diagnostics_.add(file_.precision_position, "training.precision",
                        "this precision has no GEMM parameters in the file of GPU '" +
                            run_.cluster.gpu.name + "' of platform '" + run_.cluster.name + "'");
+    }
+    const auto version = flash_version(run_.stack.kernels.attention);
+    if (version && !supports(run_.cluster.gpu, *version)) {
+      diagnostics_.add(file_.stack_position, "stack",
+                       "stack '" + run_.stack.name + "' runs an attention kernel that GPU '" +
+                           run_.cluster.gpu.name + "' of platform '" + run_.cluster.name +
+                           "' has no parameters for");
     }
   }
 

@@ -50,6 +50,24 @@ Stack read_stack(config::Reader& reader) {
   return stack;
 }
 
+std::vector<std::string> unmeasured(const Stack& stack) {
+  std::vector<std::string> keys;
+  const auto add = [&keys](const char* key, config::Basis basis) {
+    if (basis == config::Basis::transferred || basis == config::Basis::assumed) {
+      keys.emplace_back(key);
+    }
+  };
+  if (stack.overlap_gradients) {
+    add("gradient_bucket", stack.bucket.basis);
+  }
+  add("optimizer_bytes_per_parameter", stack.optimizer_bytes.basis);
+  add("host_per_step", stack.host_per_step.basis);
+  add("host_per_layer", stack.host_per_layer.basis);
+  add("host_per_micro_batch", stack.host_per_micro_batch.basis);
+  add("context", stack.context.basis);
+  return keys;
+}
+
 Stack load_stack(config::Sources& sources, const std::string& name_or_path,
                  const std::string& directory) {
   return config::load_toml<Stack>(sources, config::find_file("stack", name_or_path, directory),

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "models/blocks/blocks.hpp"
 #include "sim/config/reader.hpp"
@@ -39,6 +40,9 @@ struct Stack {
     return Bytes(accumulation == Accumulation::separate_16_bit ? 2 : 4);
   }
 };
+
+/// The keys whose numbers are transferred or assumed, in the order of the file.
+[[nodiscard]] std::vector<std::string> unmeasured(const Stack& stack);
 
 [[nodiscard]] Stack read_stack(config::Reader& reader);
 /// A name in strategies/stacks or a path to a .toml. Throws ConfigError.

@@ -1,5 +1,6 @@
 // One transformer layer: how norms, tensor-parallel regions and the residual stream are put
-// together. SPDX-License-Identifier: Apache-2.0
+// together.
+// SPDX-License-Identifier: Apache-2.0
 #include "models/blocks/parts.hpp"
 #include "sim/core/error.hpp"
 
@@ -57,31 +58,46 @@ Work serial(const Model& model, const Shard& shard, const Branch& branch) {
 
 namespace {
 
-// GPT-J and GPT-NeoX: x + attention(norm(x)) + mlp(norm'(x)). The ranks add their parts of both
-// branches before the one boundary, and bias and dropout are applied to the sum.
+// GPT-NeoX: x + attention(norm(x)) + mlp(norm'(x)). The ranks add their parts of both branches
+// before the one boundary, and bias and dropout are applied to the sum. The two norms differ, so
+// each branch enters the region with an input of its own, and sends back a gradient of its own.
 Work parallel(const Model& model, const Shard& shard) {
   const Branch attention = attention_branch(model, shard);
-  Branch mlp = mlp_branch(model, shard);
+  const Branch mlp = mlp_branch(model, shard);
   const double sum_bytes = 3 * activation_bytes(shard) * inside(shard, model.hidden);
-  const bool has_bias = attention.has_output_bias || mlp.has_output_bias;
-  Branch both;
-  both.norm = attention.norm;
-  follow(both.norm, mlp.norm);
-  both.norm.saved = attention.norm.saved;  // both norms read the same tensor
-  both.norm.backward.push_back(gradient_add(model, shard));
-  both.inside = attention.inside;
-  follow(both.inside, mlp.inside);
-  both.inside.forward.push_back(memory_step("branch_add", MemoryOp::streaming, sum_bytes));
-  both.input_gradients = mlp.input_gradients;
-  append(both.input_gradients, attention.input_gradients);
-  both.weight_gradients = mlp.weight_gradients;
-  append(both.weight_gradients, attention.weight_gradients);
-  both.residual =
-      residual_work(model, shard, has_bias,
+  const Work residual =
+      residual_work(model, shard, attention.has_output_bias || mlp.has_output_bias,
                     {"dropout_add", "output_bias", "output_dropout", "residual_add",
                      "output_dropout_gradient", "output_bias_gradient", "output_dropout_mask"});
-  both.residual.parameters = attention.residual.parameters + mlp.residual.parameters;
-  return serial(model, shard, both);
+  Work work;
+  work.parameters = attention.norm.parameters + attention.inside.parameters +
+                    attention.residual.parameters + mlp.norm.parameters + mlp.inside.parameters +
+                    mlp.residual.parameters;
+  for (const Branch* branch : {&attention, &mlp}) {
+    append(work.forward, branch->norm.forward);
+    work.forward.push_back(enter());
+    append(work.forward, branch->inside.forward);
+  }
+  work.forward.push_back(memory_step("branch_add", MemoryOp::streaming, sum_bytes));
+  work.forward.push_back(leave());
+  append(work.forward, residual.forward);
+
+  append(work.backward, residual.backward);
+  work.backward.push_back(leave());
+  for (const Branch* branch : {&mlp, &attention}) {
+    append(work.backward, branch->inside.backward);
+    append(work.backward, branch->input_gradients);
+    append(work.backward, branch->weight_gradients);
+    work.backward.push_back(enter());
+    append(work.backward, branch->norm.backward);
+    work.backward.push_back(gradient_add(model, shard));
+  }
+
+  append_saved(work, attention.norm.saved);  // both norms read the same tensor
+  append_saved(work, attention.inside.saved);
+  append_saved(work, mlp.inside.saved);
+  append_saved(work, residual.saved);
+  return work;
 }
 
 }  // namespace

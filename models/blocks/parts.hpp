@@ -82,7 +82,7 @@ struct ResidualNames {
   std::string_view mask;
 };
 /// Bias, dropout and residual addition after a row-parallel layer, on tokens outside the region.
-/// `bias_parameters` is h when that layer has a bias, which every rank holds whole.
+/// With `has_bias` every rank holds that layer's bias whole, and adds it once.
 [[nodiscard]] Work residual_work(const Model& model, const Shard& shard, bool has_bias,
                                  const ResidualNames& names);
 

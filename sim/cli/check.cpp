@@ -39,6 +39,7 @@ std::string stack_text(const Stack& stack) {
          fact("optimizer_bytes_per_parameter", fmt::format("{}", stack.optimizer_bytes.value),
               stack.optimizer_bytes) +
          fact("host_per_step", config::show(stack.host_per_step.value), stack.host_per_step) +
+         fact("host_per_layer", config::show(stack.host_per_layer.value), stack.host_per_layer) +
          fact("host_per_micro_batch", config::show(stack.host_per_micro_batch.value),
               stack.host_per_micro_batch) +
          fact("gradient_bucket", config::show(stack.bucket.value), stack.bucket) +

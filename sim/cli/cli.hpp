@@ -72,8 +72,9 @@ struct LoadedRun {
 /// Reads the run file, applies the sets, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
-/// The folders of the data files: $FORETRAIN_DATA, else beside the installed program, else the
+/// The folder of the data files: $FORETRAIN_DATA, else beside the installed program, else the
 /// sources that this program was built from.
+[[nodiscard]] std::string data_root();
 [[nodiscard]] Catalogue find_catalogue();
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.

@@ -16,6 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+}  // namespace
+
 std::string data_root() {
   if (const char* chosen = std::getenv("FORETRAIN_DATA")) {
     return chosen;
@@ -28,8 +30,6 @@ std::string data_root() {
   }
   return FORETRAIN_DATA_DIR;
 }
-
-}  // namespace
 
 Catalogue find_catalogue() {
   const std::string root = data_root();

@@ -19,7 +19,7 @@ int memory_command(const Options& options, Console& console) {
   load_run(options.run, loaded);
   Simulation simulation = simulate(loaded.run, progress_on(console));
   Prediction& prediction = simulation.prediction;
-  prediction.provenance = provenance_of(loaded.sources);
+  prediction.provenance = provenance_of(loaded.sources, data_root());
   if (options.format == "json") {
     console.out << memory_json(prediction);
   } else if (options.format == "csv") {

@@ -22,8 +22,8 @@ namespace foretrain::config {
 [[nodiscard]] std::string find_file(const std::string& kind, const std::string& name_or_path,
                                     const std::string& directory);
 
-/// Reads a TOML file through `read(Reader&)`, which reports to the reader's diagnostics. The file is
-/// called by its name in errors. Throws ConfigError with all its mistakes.
+/// Reads a TOML file through `read(Reader&)`, which reports to the reader's diagnostics. The file
+/// is called by its name in errors. Throws ConfigError with all its mistakes.
 template <class T, class Read>
 [[nodiscard]] T load_toml(Sources& sources, const std::string& path, Read read) {
   const Value value = parse_toml(sources, path, read_file(path));

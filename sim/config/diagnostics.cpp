@@ -18,7 +18,10 @@ constexpr std::size_t kMostShown = 100;
 }  // namespace
 
 void Diagnostics::add(const Position& position, std::string key, std::string message) {
-  add(diagnose(position, std::move(key), std::move(message)));
+  if (diagnostics_.size() < kMostShown) {  // finding the line of each takes a walk through the text
+    diagnostics_.push_back(diagnose(position, std::move(key), std::move(message)));
+  }
+  ++count_;
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {

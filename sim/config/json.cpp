@@ -28,7 +28,7 @@ constexpr std::string_view kBrackets = "[]{}";
 /// other than commas and colons, so the next token always starts where the cursor stops to skip.
 class TreeBuilder {
  public:
-  explicit TreeBuilder(const Source& source) : source_(&source), cursor_(source) {}
+  explicit TreeBuilder(const Source& source) : cursor_(source) {}
 
   bool null() {
     (void)next_token();
@@ -127,7 +127,6 @@ class TreeBuilder {
     return true;
   }
 
-  const Source* source_;
   Cursor cursor_;
   std::vector<Frame> open_;
   Value root_;

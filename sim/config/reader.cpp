@@ -25,6 +25,20 @@ const Value& empty_table() {
   return table;
 }
 
+std::string unknown_key(const std::string& key, const std::vector<std::string>& names,
+                        std::span<const Alias> aliases) {
+  const std::string message = "unknown key '" + printable(key) + "'";
+  const auto alias = std::find_if(aliases.begin(), aliases.end(),
+                                  [&](const Alias& a) { return a.foreign == key; });
+  if (alias != aliases.end()) {
+    return message + "; here it is called '" + std::string(alias->ours) + "'";
+  }
+  if (const auto near = nearest(key, names)) {
+    return message + "; did you mean '" + *near + "'?";
+  }
+  return names.empty() ? message : message + "; the keys here are " + join(names);
+}
+
 }  // namespace
 
 std::string_view name_of(Basis basis) {
@@ -160,25 +174,11 @@ Position Reader::position_of(std::string_view key) const {
   return value != nullptr ? value->position : value_->position;
 }
 
-void Reader::report_unknown(const Entry& entry, std::span<const Alias> aliases) {
-  std::string message = "unknown key '" + printable(entry.key) + "'";
-  const auto alias = std::find_if(aliases.begin(), aliases.end(),
-                                  [&](const Alias& a) { return a.foreign == entry.key; });
-  const std::vector<std::string> names(known_.begin(), known_.end());
-  if (alias != aliases.end()) {
-    message += "; here it is called '" + std::string(alias->ours) + "'";
-  } else if (const auto near = nearest(entry.key, names)) {
-    message += "; did you mean '" + *near + "'?";
-  } else if (!names.empty()) {
-    message += "; the keys here are " + join(names);
-  }
-  report(entry.key_position, path_, std::move(message));
-}
-
 void Reader::finish(std::span<const Alias> aliases) {
+  const std::vector<std::string> names(known_.begin(), known_.end());
   for (const Entry& entry : *value_->table()) {
     if (!read_.contains(entry.key)) {
-      report_unknown(entry, aliases);
+      report(entry.key_position, path_, unknown_key(entry.key, names, aliases));
     }
   }
 }

@@ -137,7 +137,6 @@ class Reader {
   template <class E>
   std::optional<E> choose_value(std::string_view key, std::span<const Choice<E>> choices,
                                 bool is_required);
-  void report_unknown(const Entry& entry, std::span<const Alias> aliases);
 
   const Value* value_;
   std::string path_;

@@ -13,6 +13,7 @@ namespace foretrain {
 [[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b, std::size_t limit);
 
 /// The candidate within max(1, length / 3) edits of `name` that is nearest; the first on a tie.
+/// One that shares no letter with `name` is not near.
 [[nodiscard]] std::optional<std::string> nearest(std::string_view name,
                                                  std::span<const std::string> candidates);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/engine/costs.hpp"
 
+#include <utility>
+
 #include "sim/core/error.hpp"
 
 namespace foretrain {
@@ -28,12 +30,17 @@ void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
       known = number_routes(costs_.collective(collective->kind, collective->payload, devices));
     }
   } else if (const auto* send = std::get_if<Send>(&op.action)) {
-    const Rank peer = binding.peers[send->peer];
-    RoutedSchedule& known = messages_[{rank, peer, send->payload}];
-    if (known.empty()) {
-      known = number_routes(costs_.point_to_point(send->payload, binding.device,
-                                                  program_.ranks[peer.index()].device));
-    }
+    ask_message(rank, binding.peers[send->peer], send->payload);
+  } else if (const auto* recv = std::get_if<Recv>(&op.action)) {
+    ask_message(binding.peers[recv->peer], rank, recv->payload);
+  }
+}
+
+void CostTable::ask_message(Rank from, Rank to, Bytes payload) {
+  RoutedSchedule& known = messages_[{from, to, payload}];
+  if (known.empty()) {
+    known = number_routes(costs_.point_to_point(payload, program_.ranks[from.index()].device,
+                                                program_.ranks[to.index()].device));
   }
 }
 
@@ -43,16 +50,16 @@ RoutedSchedule CostTable::number_routes(const FlowSchedule& schedule) {
     RoutedPhase& out = routed.emplace_back();
     out.latency = phase.latency;
     for (const Flow& flow : phase.flows) {
-      out.transfers.push_back({route(flow.links), flow.bytes, flow.rate_limit});
+      out.transfers.push_back({route({flow.links, flow.rate_limit}), flow.bytes});
     }
   }
   return routed;
 }
 
-RouteId CostTable::route(const std::vector<LinkId>& links) {
-  const auto [place, is_new] = route_ids_.try_emplace(links, RouteId(routes_.size()));
+RouteId CostTable::route(Route route) {
+  const auto [place, is_new] = route_ids_.try_emplace(route, RouteId(routes_.size()));
   if (is_new) {
-    routes_.push_back(links);
+    routes_.push_back(std::move(route));
   }
   return place->second;
 }

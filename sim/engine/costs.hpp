@@ -13,7 +13,7 @@
 
 namespace foretrain {
 
-/// A FlowPhase whose links are named by the route's number.
+/// A FlowPhase whose flows name their route by its number.
 struct RoutedPhase {
   Seconds latency;
   std::vector<Transfer> transfers;
@@ -25,7 +25,7 @@ class CostTable {
   /// REQUIRES: both outlive the table.
   CostTable(const Program& program, const CostModel& costs);
 
-  [[nodiscard]] const std::vector<std::vector<LinkId>>& routes() const { return routes_; }
+  [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
   [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& point_to_point(Rank from, Rank to, Bytes payload) const;
@@ -36,12 +36,13 @@ class CostTable {
 
   void ask(const RankBinding& binding, Rank rank, const Op& op);
   RoutedSchedule number_routes(const FlowSchedule& schedule);
-  RouteId route(const std::vector<LinkId>& links);
+  RouteId route(Route route);
+  void ask_message(Rank from, Rank to, Bytes payload);
 
   const Program& program_;
   const CostModel& costs_;
-  std::vector<std::vector<LinkId>> routes_;
-  std::map<std::vector<LinkId>, RouteId> route_ids_;
+  std::vector<Route> routes_;
+  std::map<Route, RouteId> route_ids_;
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
   std::map<CollectiveKey, RoutedSchedule> collectives_;
   std::map<MessageKey, RoutedSchedule> messages_;

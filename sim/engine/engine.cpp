@@ -4,6 +4,7 @@
 #include "sim/engine/engine.hpp"
 
 #include <deque>
+#include <exception>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -47,6 +48,9 @@ class Player {
   Timeline play() {
     spawn_streams();
     world_.run();
+    if (failure_) {
+      std::rethrow_exception(failure_);
+    }
     for (std::size_t rank = 0; rank < program_.ranks.size(); ++rank) {
       const Body& body = program_.body_of(Rank(rank));
       for (std::size_t s = 0; s < body.streams.size(); ++s) {
@@ -72,6 +76,7 @@ class Player {
   std::vector<std::vector<Event>> events_;  // by rank
   std::map<std::tuple<Rank, Rank, std::uint32_t>, Postbox> postboxes_;
   Timeline timeline_;
+  std::exception_ptr failure_;  // the first; SimGrid would abort on it
 };
 
 /// Runs the ops of one stream. Kernels and delays that follow one another are one sleep: nothing can
@@ -89,6 +94,17 @@ class Player::StreamActor {
   void set_id(ActorId id) { id_ = id; }
 
   void run() {
+    try {
+      run_ops();
+    } catch (const std::exception&) {
+      if (!player_.failure_) {
+        player_.failure_ = std::current_exception();
+      }
+    }
+  }
+
+ private:
+  void run_ops() {
     spans_.reserve(ops_.size());
     for (const Op& op : ops_) {
       std::visit([this](const auto& action) { play(action); }, op.action);
@@ -100,7 +116,6 @@ class Player::StreamActor {
     }
   }
 
- private:
   void play(const Kernels& kernels) { busy(player_.table_.kernels(kernels.list, binding_.device)); }
   void play(const Delay& delay) { busy(delay.duration); }
   void play(const Alloc&) { busy(Seconds(0)); }

@@ -3,8 +3,10 @@
 #include <simgrid/kernel/routing/NetPoint.hpp>
 #include <simgrid/kernel/routing/NetZoneImpl.hpp>
 #include <simgrid/s4u.hpp>
-#include <utility>
 #include <xbt/log.h>
+
+#include <map>
+#include <utility>
 
 #include "sim/core/error.hpp"
 #include "sim/engine/world.hpp"
@@ -56,6 +58,30 @@ void configure_once() {
   (void)done;
 }
 
+std::vector<LinkImpl*> create_links(RouteZone& zone, const Network& network) {
+  std::vector<LinkImpl*> links;
+  links.reserve(network.links.size());
+  for (std::size_t i = 0; i < network.links.size(); ++i) {
+    // Link names of a platform need not be unique; SimGrid's must be.
+    auto* link = zone.create_link(std::to_string(i), {network.links[i].capacity.value});
+    links.push_back(link->set_latency(0.0)->get_impl());
+  }
+  return links;
+}
+
+// A link that is not shared but bounds each flow on its own: 3.32 ignores Comm::set_rate() on
+// transfers between hosts.
+LinkImpl* limiting_link(RouteZone& zone, BytesPerSecond rate,
+                        std::map<BytesPerSecond, LinkImpl*>& known) {
+  LinkImpl*& link = known[rate];
+  if (link == nullptr) {
+    auto* made = zone.create_link("limit " + std::to_string(known.size()), {rate.value});
+    made->set_latency(0.0)->set_sharing_policy(s4u::Link::SharingPolicy::FATPIPE);
+    link = made->get_impl();
+  }
+  return link;
+}
+
 constexpr double kHostSpeed = 1e9;  // hosts only anchor routes; nothing is executed on them
 
 }  // namespace
@@ -68,7 +94,7 @@ struct World::Impl {
   double start = 0;  // SimGrid's clock goes on from one engine to the next
 };
 
-World::World(const Network& network, const std::vector<std::vector<LinkId>>& routes)
+World::World(const Network& network, const std::vector<Route>& routes)
     : impl_(std::make_unique<Impl>()) {
   FORETRAIN_ASSERT(!s4u::Engine::has_instance() || !s4u::Engine::is_initialized(),
                    "two simulated worlds at once in one process");
@@ -77,19 +103,17 @@ World::World(const Network& network, const std::vector<std::vector<LinkId>>& rou
   auto* zone = new RouteZone("foretrain");  // owned by the engine
   impl_->source = zone->create_host("source", {kHostSpeed});
 
-  std::vector<LinkImpl*> links;
-  links.reserve(network.links.size());
-  for (std::size_t i = 0; i < network.links.size(); ++i) {
-    // Link names of a platform need not be unique; SimGrid's must be.
-    auto* link = zone->create_link(std::to_string(i), {network.links[i].capacity.value});
-    links.push_back(link->set_latency(0.0)->get_impl());
-  }
+  const std::vector<LinkImpl*> links = create_links(*zone, network);
+  std::map<BytesPerSecond, LinkImpl*> limits;
   for (std::size_t i = 0; i < routes.size(); ++i) {
     auto* host = zone->create_host("target " + std::to_string(i), {kHostSpeed});
     std::vector<LinkImpl*> route;
-    route.reserve(routes[i].size());
-    for (const LinkId link : routes[i]) {
+    route.reserve(routes[i].links.size() + 1);
+    for (const LinkId link : routes[i].links) {
       route.push_back(links[link.index()]);
+    }
+    if (routes[i].rate_limit > BytesPerSecond(0)) {
+      route.push_back(limiting_link(*zone, routes[i].rate_limit, limits));
     }
     zone->add_route(host->get_netpoint(), std::move(route));
     impl_->targets.push_back(host);
@@ -126,12 +150,8 @@ void World::transfer(const std::vector<Transfer>& transfers) {
   std::vector<s4u::CommPtr> flying;
   flying.reserve(transfers.size());
   for (const Transfer& transfer : transfers) {
-    auto comm = s4u::Comm::sendto_init();
-    comm->set_payload_size(static_cast<std::uint64_t>(transfer.bytes.value));
-    if (transfer.rate_limit > BytesPerSecond(0)) {
-      comm->set_rate(transfer.rate_limit.value);  // before the ends: knowing both starts it
-    }
-    comm->set_source(impl_->source)->set_destination(impl_->targets[transfer.route.index()]);
+    auto comm = s4u::Comm::sendto_init(impl_->source, impl_->targets[transfer.route.index()]);
+    comm->set_payload_size(static_cast<std::uint64_t>(transfer.bytes.value))->start();
     flying.push_back(std::move(comm));
     ++num_activities_;
   }

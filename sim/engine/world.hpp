@@ -17,24 +17,30 @@ namespace foretrain {
 using RouteId = Id<struct RouteKind>;
 using ActorId = Id<struct ActorKind>;
 
+/// Where a flow goes: links (one named k times is used k-fold), and what it reaches at most.
+struct Route {
+  std::vector<LinkId> links;
+  BytesPerSecond rate_limit{0};  ///< 0: none
+  auto operator<=>(const Route&) const = default;
+};
+
 /// Bytes on their way along a route.
 struct Transfer {
   RouteId route;
   Bytes bytes;
-  BytesPerSecond rate_limit{0};  ///< 0: none
 };
 
 /// A simulated world. At most one exists at a time in a process, because SimGrid has one engine;
 /// worlds may follow one another. Time starts at zero in each.
 class World {
  public:
-  /// Each route is a list of links; a link named k times is used k-fold. REQUIRES: no other World.
-  World(const Network& network, const std::vector<std::vector<LinkId>>& routes);
+  /// REQUIRES: no other World.
+  World(const Network& network, const std::vector<Route>& routes);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
-  /// Adds an actor that runs `body` from time zero. REQUIRES: before run().
+  /// Adds an actor that runs `body` from time zero. REQUIRES: before run(); body does not throw.
   ActorId spawn(const std::string& name, std::function<void()> body);
   /// Runs until no actor can go on. Actors that are still blocked then are ended.
   void run();

@@ -134,6 +134,10 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
         fmt::format("transferred or assumed for {}: {} (foretrain check has each number's source)",
                     run.cluster.gpu.name, tables));
   }
+  if (const auto keys = unmeasured(run.stack); !keys.empty()) {
+    prediction.notes.push_back(
+        fmt::format("transferred or assumed in stack {}: {}", run.stack.name, fmt::join(keys, ", ")));
+  }
   if (!prediction.fits()) {
     prediction.notes.push_back("this does not fit in memory; the time is what it would take if it did");
   }
@@ -164,12 +168,14 @@ Simulation simulate(const Run& run, const Progress& progress) {
   return simulation;
 }
 
-Provenance provenance_of(const config::Sources& sources) {
+Provenance provenance_of(const config::Sources& sources, const std::string& root) {
   Provenance provenance;
   provenance.version = kVersion;
   std::string all;
   for (const config::Source& source : sources.all()) {
-    provenance.inputs.emplace_back(source.name, source.text);
+    const bool is_ours = source.name.starts_with(root + "/");
+    provenance.inputs.emplace_back(is_ours ? source.name.substr(root.size() + 1) : source.name,
+                                   source.text);
     all += source.text + '\0';
   }
   provenance.config_hash = hex(fnv1a_64(all));

@@ -21,8 +21,9 @@ struct Simulation {
 /// Simulates one training step. The prediction's provenance is the caller's to fill in.
 [[nodiscard]] Simulation simulate(const Run& run, const Progress& progress = {});
 
-/// The inputs of a run as provenance: all texts that were read, and their hash.
-[[nodiscard]] Provenance provenance_of(const config::Sources& sources);
+/// The inputs of a run as provenance: all texts that were read, and their hash. Files of the
+/// catalogues below `root` are named relative to it, so that no machine's paths travel.
+[[nodiscard]] Provenance provenance_of(const config::Sources& sources, const std::string& root);
 
 /// FLOPs / (GPUs x half of the GPU's dense peak): the baseline that a simulator has to beat.
 [[nodiscard]] Seconds half_of_peak(const Run& run);

@@ -7,7 +7,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "sim/core/error.hpp"
 #include "strategies/collective/collective.hpp"
@@ -15,7 +14,7 @@
 namespace foretrain {
 namespace {
 
-/// Members by node, in the order of the group.
+/// Members by node, those behind the same NIC next to one another.
 using ByNode = std::map<std::size_t, std::vector<DeviceId>>;
 
 ByNode by_node(const CollectiveRequest& request, const Machine& machine) {
@@ -23,7 +22,27 @@ ByNode by_node(const CollectiveRequest& request, const Machine& machine) {
   for (const DeviceId device : request.devices) {
     nodes[machine.node_of(device)].push_back(device);
   }
+  for (auto& [node, members] : nodes) {
+    std::sort(members.begin(), members.end());
+  }
   return nodes;
+}
+
+std::size_t nic_of(DeviceId device, const Machine& machine) {
+  return machine.local_index(device) * static_cast<std::size_t>(machine.cluster().nics_per_node) /
+         static_cast<std::size_t>(machine.cluster().gpus_per_node);
+}
+
+/// Where among the members of a node those behind the next NIC begin.
+std::vector<std::size_t> first_behind_each_nic(const std::vector<DeviceId>& members,
+                                               const Machine& machine) {
+  std::vector<std::size_t> firsts;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (i == 0 || nic_of(members[i], machine) != nic_of(members[i - 1], machine)) {
+      firsts.push_back(i);
+    }
+  }
+  return firsts;
 }
 
 // As many rings as the node with the fewest members on different NICs allows; one inside a node,
@@ -34,23 +53,19 @@ std::size_t num_rings(const ByNode& nodes, const Machine& machine) {
   }
   std::size_t rings = static_cast<std::size_t>(machine.cluster().nics_per_node);
   for (const auto& [node, members] : nodes) {
-    std::set<std::int64_t> nics;
-    for (const DeviceId member : members) {
-      nics.insert(static_cast<std::int64_t>(machine.local_index(member)) *
-                  machine.cluster().nics_per_node / machine.cluster().gpus_per_node);
-    }
-    rings = std::min(rings, nics.size());
+    rings = std::min(rings, first_behind_each_nic(members, machine).size());
   }
   return rings;
 }
 
-// Ring `index` goes round the members of each node starting from another one, so that the rings
-// leave the node through different NICs.
+// Ring `index` goes round the members of each node starting behind another NIC, so it enters the
+// node through that one and leaves through the one before: no two rings share a NIC one way.
 std::vector<LinkId> ring_links(const ByNode& nodes, std::size_t index, std::size_t num_rings,
                                const Machine& machine) {
   std::vector<DeviceId> order;
   for (const auto& [node, members] : nodes) {
-    const std::size_t first = index * members.size() / num_rings;
+    const std::vector<std::size_t> firsts = first_behind_each_nic(members, machine);
+    const std::size_t first = firsts[index * firsts.size() / num_rings];
     for (std::size_t i = 0; i < members.size(); ++i) {
       order.push_back(members[(first + i) % members.size()]);
     }

@@ -22,15 +22,16 @@ TEST_CASE("an untied LM head counts once more, a tied one does not", "[models]")
   Model model = gpt(2, 64, 4);
   const std::int64_t tied = parameters(model);
   model.tied_embeddings = false;
-  CHECK(parameters(model) - tied == 51200 * 64);
-  CHECK(non_embedding_parameters(model) == parameters(model) - (2 * 51200 + 2048) * 64);
+  CHECK(parameters(model) - tied == 51200 * std::int64_t{64});
+  CHECK(non_embedding_parameters(model) ==
+        parameters(model) - (2 * 51200 + 2048) * std::int64_t{64});
 }
 
 TEST_CASE("experts multiply the MLP and add a router", "[models]") {
   const Model dense = llama(3, 64, 8);
   const Model sparse = mixtral(3, 64, 8);
   // 7 more MLPs of three matrices 64 x 192, and a router 64 x 8, in each of 3 layers.
-  CHECK(parameters(sparse) - parameters(dense) == 3 * (7 * 3 * 64 * 192 + 64 * 8));
+  CHECK(parameters(sparse) - parameters(dense) == std::int64_t{3} * (7 * 3 * 64 * 192 + 64 * 8));
 }
 
 TEST_CASE("a GPT's FLOPs are those of SC'21 equation 3", "[models]") {

@@ -84,17 +84,17 @@ TEST_CASE("the vocabulary is padded to 128 rows on each rank", "[models]") {
   CHECK(padded_vocabulary(51200, 8) == 51200);
   Model model = gpt(1, 64, 8);
   model.vocabulary = 50257;
-  CHECK(embedding_work(model, shard(1, 16, 8)).parameters == 6400 * 64 + 2048 * 64);
-  CHECK(head_work(model, shard(1, 16, 8), false).parameters == 6400 * 64 + 2 * 64);
+  CHECK(embedding_work(model, shard(1, 16, 8)).parameters == std::int64_t{6400 + 2048} * 64);
+  CHECK(head_work(model, shard(1, 16, 8), false).parameters == (6400 + std::int64_t{2}) * 64);
 }
 
 TEST_CASE("a tied head is held only where the embedding is not", "[models]") {
   const Model model = gpt(1, 64, 8);
-  CHECK(head_work(model, shard(1, 16, 1), true).parameters == 2 * 64);
-  CHECK(head_work(model, shard(1, 16, 1), false).parameters == 51200 * 64 + 2 * 64);
+  CHECK(head_work(model, shard(1, 16, 1), true).parameters == std::int64_t{2} * 64);
+  CHECK(head_work(model, shard(1, 16, 1), false).parameters == (51200 + std::int64_t{2}) * 64);
   Model untied = model;
   untied.tied_embeddings = false;
-  CHECK(head_work(untied, shard(1, 16, 1), true).parameters == 51200 * 64 + 2 * 64);
+  CHECK(head_work(untied, shard(1, 16, 1), true).parameters == (51200 + std::int64_t{2}) * 64);
 }
 
 TEST_CASE("the GEMMs of a llama layer have the shapes that its matrices have", "[models]") {

@@ -237,7 +237,7 @@ TEST_CASE("all the mistakes of a file come in its order, whoever looked first", 
         "a.toml:2:5: b: expected a number, got \"y\" (text)\n"
         "  b = 'y'\n"
         "      ^\n"
-        "a.toml:4:1: unknown key 'c'; did you mean 'a'?\n"
+        "a.toml:4:1: unknown key 'c'; the keys here are a, b, d\n"
         "  c = 1\n"
         "  ^");
 }

@@ -45,6 +45,7 @@ TEST_CASE("short names may differ by one letter", "[core]") {
   const std::vector<std::string> names = {"tp", "pp"};
   CHECK(nearest("t", names) == "tp");
   CHECK(nearest("xx", names) == std::nullopt);
+  CHECK(nearest("x", std::vector<std::string>{"y"}) == std::nullopt);
 }
 
 TEST_CASE("the first of equally near names wins", "[core]") {

@@ -1,0 +1,62 @@
+// Where ranks sit in the grid of tensor, data and pipeline parallelism.
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/parallel/layout.hpp"
+
+#include <set>
+
+#include "tests/support/catch.hpp"
+
+namespace foretrain::testing {
+namespace {
+
+std::vector<Rank> ranks(const std::vector<std::size_t>& numbers) {
+  std::vector<Rank> result;
+  for (const std::size_t number : numbers) {
+    result.push_back(Rank(number));
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a rank's coordinates lead back to it", "[strategies]") {
+  const Layout layout{2, 3, 4};
+  REQUIRE(layout.num_ranks() == 24);
+  for (std::size_t i = 0; i < 24; ++i) {
+    const Rank rank(i);
+    CHECK(layout.rank(layout.tensor_index(rank), layout.data_index(rank), layout.stage(rank)) ==
+          rank);
+  }
+}
+
+TEST_CASE("tensor groups are neighbours, data groups a tensor group apart, stages far apart",
+          "[strategies]") {
+  // T = 2, D = 3, P = 4: rank = t + 2 (d + 3 stage).
+  const Layout layout{2, 3, 4};
+  CHECK(layout.tensor_group(1, 2) == ranks({14, 15}));
+  CHECK(layout.data_group(1, 2) == ranks({13, 15, 17}));
+  CHECK(layout.embedding_group(1, 2) == ranks({5, 23}));
+  CHECK(layout.model_group(0) == ranks({0, 1, 6, 7, 12, 13, 18, 19}));
+}
+
+TEST_CASE("the groups of an axis cover every rank once", "[strategies]") {
+  const Layout layout{4, 3, 2};
+  std::multiset<Rank> in_tensor;
+  std::multiset<Rank> in_data;
+  for (std::size_t stage = 0; stage < 2; ++stage) {
+    for (std::size_t d = 0; d < 3; ++d) {
+      const auto group = layout.tensor_group(d, stage);
+      in_tensor.insert(group.begin(), group.end());
+    }
+    for (std::size_t t = 0; t < 4; ++t) {
+      const auto group = layout.data_group(t, stage);
+      in_data.insert(group.begin(), group.end());
+    }
+  }
+  for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
+    CHECK(in_tensor.count(Rank(rank)) == 1);
+    CHECK(in_data.count(Rank(rank)) == 1);
+  }
+}
+
+}  // namespace foretrain::testing

@@ -1,0 +1,152 @@
+// What tensor parallelism sends, against Shoeybi et al. 2019 and Korthikanti et al. 2022.
+//
+// m = micro-batches, l = layers of the stage; every collective carries the activation of one
+// micro-batch, b s h elements of 2 bytes.
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/parallel/tensor.hpp"
+
+#include "strategies/lower.hpp"
+#include "tests/models/fixtures.hpp"
+#include "tests/strategies/counting.hpp"
+#include "tests/strategies/small_runs.hpp"
+#include "tests/support/catch.hpp"
+
+namespace foretrain::testing {
+namespace {
+
+constexpr std::int64_t kMicroBatches = 4;
+constexpr std::int64_t kLayers = 4;  // of one of two stages
+constexpr Bytes kActivation(2.0 * 64 * 64 * 2);
+
+Run tensor_run() { return small_run(2, 2, 1); }  // ranks 0 and 1 are the first stage, 2 and 3 the last
+
+Volume on_tensor_axis(const Program& program, std::size_t rank, CollectiveKind kind,
+                      std::optional<Phase> phase = std::nullopt) {
+  return collectives(program, Rank(rank), "tensor", kind, phase);
+}
+
+void check_volume(const Volume& volume, std::int64_t count) {
+  CHECK(volume.count == count);
+  CHECK(volume.bytes == static_cast<double>(count) * kActivation);
+}
+
+}  // namespace
+
+TEST_CASE("a layer needs two all-reduces forward and two backward", "[strategies]") {
+  const Program program = lower(tensor_run());
+  const auto kind = CollectiveKind::all_reduce;
+  // Besides, the first stage sums the embedding forward, and the last the head's input gradient.
+  check_volume(on_tensor_axis(program, 0, kind, Phase::forward), kMicroBatches * (2 * kLayers + 1));
+  check_volume(on_tensor_axis(program, 0, kind, Phase::backward), kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 3, kind, Phase::forward), kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 3, kind, Phase::backward),
+               kMicroBatches * (2 * kLayers + 1));
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::all_gather), 0);
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::reduce_scatter), 0);
+}
+
+TEST_CASE("full recomputation adds the two all-reduces of a forward pass, selective none",
+          "[strategies]") {
+  Run run = tensor_run();
+  run.training.recompute = Recompute::full;
+  check_volume(on_tensor_axis(lower(run), 0, CollectiveKind::all_reduce, Phase::recompute),
+               kMicroBatches * 2 * kLayers);
+  run.training.recompute = Recompute::selective;
+  check_volume(on_tensor_axis(lower(run), 0, CollectiveKind::all_reduce, Phase::recompute), 0);
+}
+
+TEST_CASE("with both branches side by side a layer needs one all-reduce forward and two backward",
+          "[strategies]") {
+  // The branches are summed before they leave; their norms differ, so each sends its own gradient.
+  Run run = tensor_run();
+  run.model = neox(8, 64, 8);
+  const Program program = lower(run);
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce, Phase::forward),
+               kMicroBatches * (kLayers + 1));
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce, Phase::backward),
+               kMicroBatches * 2 * kLayers);
+}
+
+TEST_CASE("sequence parallelism makes a gather and a scatter of each all-reduce and gathers inputs "
+          "again",
+          "[strategies]") {
+  // Korthikanti et al. 2022, section 4.2.2: per layer and direction two gathers and two scatters;
+  // backward two more gathers, of the inputs that were kept as 1/t.
+  Run run = tensor_run();
+  run.parallel.sequence_parallel = true;
+  const Program program = lower(run);
+  const auto gather = CollectiveKind::all_gather;
+  const auto scatter = CollectiveKind::reduce_scatter;
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce), 0);
+  // The embedding's sum is a scatter, whose backward gathers.
+  check_volume(on_tensor_axis(program, 0, scatter, Phase::forward),
+               kMicroBatches * (2 * kLayers + 1));
+  check_volume(on_tensor_axis(program, 0, gather, Phase::forward), kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 0, scatter, Phase::backward), kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 0, gather, Phase::backward),
+               kMicroBatches * ((2 + 2) * kLayers + 1));
+  // The head gathers its input, forward and again backward, and scatters the input's gradient.
+  check_volume(on_tensor_axis(program, 2, gather, Phase::forward),
+               kMicroBatches * (2 * kLayers + 1));
+  check_volume(on_tensor_axis(program, 2, gather, Phase::backward),
+               kMicroBatches * ((2 + 2) * kLayers + 1));
+  check_volume(on_tensor_axis(program, 2, scatter, Phase::backward),
+               kMicroBatches * (2 * kLayers + 1));
+}
+
+TEST_CASE("full recomputation with sequence parallelism repeats the forward gathers and scatters",
+          "[strategies]") {
+  Run run = tensor_run();
+  run.parallel.sequence_parallel = true;
+  run.training.recompute = Recompute::full;
+  const Program program = lower(run);
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::all_gather, Phase::recompute),
+               kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 0, CollectiveKind::reduce_scatter, Phase::recompute),
+               kMicroBatches * 2 * kLayers);
+}
+
+TEST_CASE("overlap moves collectives to a stream of their own and changes no volume",
+          "[strategies]") {
+  for (const bool sequence_parallel : {false, true}) {
+    Run run = tensor_run();
+    run.parallel.sequence_parallel = sequence_parallel;
+    const Program in_line = lower(run);
+    run.stack.overlap_tensor_parallel = true;
+    const Program beside = lower(run);
+    for (const auto kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
+                            CollectiveKind::reduce_scatter}) {
+      for (std::size_t rank = 0; rank < 4; ++rank) {
+        check_volume(on_tensor_axis(beside, rank, kind), on_tensor_axis(in_line, rank, kind).count);
+      }
+    }
+    CHECK(gemm_flops(beside, Rank(0)) == gemm_flops(in_line, Rank(0)));
+    CHECK(std::any_of(beside.bodies[0].streams.begin(), beside.bodies[0].streams.end(),
+                      [](const Stream& stream) { return stream.name == "tensor" && !stream.ops.empty(); }));
+  }
+}
+
+TEST_CASE("without tensor parallelism nothing is sent on its axis", "[strategies]") {
+  const Program program = lower(small_run(1, 2, 1));
+  for (const auto kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
+                          CollectiveKind::reduce_scatter}) {
+    check_volume(on_tensor_axis(program, 0, kind), 0);
+  }
+}
+
+TEST_CASE("a boundary's backward does what the other boundary's forward does", "[strategies]") {
+  const auto enter = Boundary::enter_tensor_parallel;
+  const auto leave = Boundary::leave_tensor_parallel;
+  for (const bool sequence_parallel : {false, true}) {
+    CHECK(boundary_collective(enter, Direction::backward, sequence_parallel) ==
+          boundary_collective(leave, Direction::forward, sequence_parallel));
+    CHECK(boundary_collective(leave, Direction::backward, sequence_parallel) ==
+          boundary_collective(enter, Direction::forward, sequence_parallel));
+  }
+  CHECK(boundary_collective(leave, Direction::forward, false) == CollectiveKind::all_reduce);
+  CHECK(boundary_collective(enter, Direction::forward, false) == std::nullopt);
+  CHECK(boundary_collective(leave, Direction::forward, true) == CollectiveKind::reduce_scatter);
+  CHECK(boundary_collective(enter, Direction::forward, true) == CollectiveKind::all_gather);
+}
+
+}  // namespace foretrain::testing

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/strategies/small_runs.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "strategies/lower.hpp"
+#include "strategies/platform_costs.hpp"
+#include "tests/models/fixtures.hpp"
+#include "tests/platforms/examples.hpp"
+
+namespace foretrain::testing {
+namespace {
+
+template <class T>
+config::Sourced<T> assumed(T value) {
+  return {value, "a test", config::Basis::assumed};
+}
+
+Interconnect interconnect(const std::string& topology, BytesPerSecond rate) {
+  Interconnect way;
+  way.topology = topology;
+  way.rate = assumed(rate);
+  way.achieved = assumed(1.0);
+  return way;
+}
+
+}  // namespace
+
+Cluster small_cluster(std::int64_t gpus_per_node, std::int64_t nics_per_node) {
+  Cluster cluster;
+  cluster.name = "small";
+  cluster.source = "a test";
+  cluster.gpu = gpu_from(std::string(kGpuFile));
+  cluster.gpus_per_node = gpus_per_node;
+  cluster.nics_per_node = nics_per_node;
+  cluster.node = interconnect("nvswitch", 100_GBps);
+  cluster.node.collective_latency = assumed(10_us);
+  cluster.node.hop_latency = assumed(1_us);
+  cluster.node.point_to_point_latency = assumed(4_us);
+  cluster.fabric = interconnect("non_blocking", 10_GBps);
+  cluster.fabric.collective_latency = assumed(20_us);
+  cluster.fabric.hop_latency = assumed(5_us);
+  cluster.fabric.point_to_point_latency = assumed(8_us);
+  return cluster;
+}
+
+Stack small_stack() {
+  Stack stack;
+  stack.name = "small";
+  stack.source = "a test";
+  stack.kernels.attention = AttentionKernel::unfused;
+  stack.blocking_sends = false;
+  stack.bucket = assumed(1_MB);
+  stack.optimizer_bytes = assumed(30.0);
+  stack.host_per_step = assumed(1_ms);
+  stack.host_per_layer = assumed(0_s);
+  stack.host_per_micro_batch = assumed(0_s);
+  stack.context = assumed(1_GiB);
+  return stack;
+}
+
+Run small_run(std::int64_t tensor, std::int64_t pipeline, std::int64_t data) {
+  Run run;
+  run.model = gpt(8, 64, 8);
+  run.model.vocabulary = 300;
+  const std::int64_t gpus = tensor * pipeline * data;
+  const std::int64_t gpus_per_node = gpus % 4 == 0 ? 4 : gpus;
+  run.cluster = small_cluster(gpus_per_node, std::min<std::int64_t>(gpus_per_node, 2));
+  run.stack = small_stack();
+  run.nodes = gpus / gpus_per_node;
+  run.training.sequence_length = 64;
+  run.training.micro_batch = 2;
+  run.training.global_batch = 4 * 2 * data;
+  run.parallel.tensor = tensor;
+  run.parallel.pipeline = pipeline;
+  return run;
+}
+
+Played play_run(const Run& run) {
+  Played played;
+  played.program = lower(run);
+  played.machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+  played.timeline = play(played.program, PlatformCosts(*played.machine));
+  return played;
+}
+
+}  // namespace foretrain::testing

@@ -1,0 +1,51 @@
+// A CostModel with round numbers, for tests that derive times by hand.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/engine/engine.hpp"
+
+namespace foretrain::testing {
+
+/// Every kernel takes a microsecond; every device has one way out and one way in; a collective is
+/// one flow over all members' ways of its payload, after a latency.
+class FakeCosts : public CostModel {
+ public:
+  FakeCosts(std::size_t num_devices, BytesPerSecond rate, Seconds latency = Seconds(0))
+      : latency_(latency) {
+    for (std::size_t device = 0; device < num_devices; ++device) {
+      network_.links.push_back({"out " + std::to_string(device), rate});
+      network_.links.push_back({"in " + std::to_string(device), rate});
+    }
+  }
+
+  [[nodiscard]] Link& way_out(DeviceId device) { return network_.links[2 * device.index()]; }
+
+  [[nodiscard]] const Network& network() const override { return network_; }
+  [[nodiscard]] Seconds kernel_time(const Kernel&, DeviceId) const override {
+    return Seconds(1e-6);
+  }
+  [[nodiscard]] FlowSchedule collective(CollectiveKind, Bytes payload,
+                                        const std::vector<DeviceId>& devices) const override {
+    Flow flow{payload, {}, BytesPerSecond(0)};
+    for (const DeviceId device : devices) {
+      flow.links.push_back(LinkId(2 * device.index()));
+      flow.links.push_back(LinkId(2 * device.index() + 1));
+    }
+    return {{FlowPhase{latency_, {std::move(flow)}}}};
+  }
+  [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
+                                            DeviceId to) const override {
+    Flow flow{payload, {LinkId(2 * from.index()), LinkId(2 * to.index() + 1)}, BytesPerSecond(0)};
+    return {{FlowPhase{latency_, {std::move(flow)}}}};
+  }
+
+ private:
+  Network network_;
+  Seconds latency_;
+};
+
+}  // namespace foretrain::testing
