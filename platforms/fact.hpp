@@ -4,6 +4,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sim/config/reader.hpp"
 
@@ -24,5 +25,10 @@ template <class T>
   return {std::move(name), config::show(number.value), number.source, number.basis};
 }
 [[nodiscard]] Fact fact(std::string name, const config::Sourced<double>& number);
+
+/// One indented line per fact, in columns.
+[[nodiscard]] std::string fact_table(const std::vector<Fact>& facts);
+/// The names of those that are transferred or assumed, in order.
+[[nodiscard]] std::vector<std::string> unmeasured(const std::vector<Fact>& facts);
 
 }  // namespace foretrain

@@ -84,14 +84,31 @@ std::vector<Fact> facts(const Gpu& gpu) {
   return facts;
 }
 
-std::vector<std::string> unmeasured(const Gpu& gpu) {
+std::vector<std::string> unmeasured(const std::vector<Fact>& facts) {
   std::vector<std::string> names;
-  for (const Fact& each : facts(gpu)) {
+  for (const Fact& each : facts) {
     if (each.basis == config::Basis::transferred || each.basis == config::Basis::assumed) {
       names.push_back(each.name);
     }
   }
   return names;
+}
+
+std::vector<std::string> unmeasured(const Gpu& gpu) { return unmeasured(facts(gpu)); }
+
+std::string fact_table(const std::vector<Fact>& facts) {
+  std::size_t name_width = 0;
+  std::size_t value_width = 0;
+  for (const Fact& each : facts) {
+    name_width = std::max(name_width, each.name.size());
+    value_width = std::max(value_width, each.value.size());
+  }
+  std::string text;
+  for (const Fact& each : facts) {
+    text += fmt::format("  {:<{}}  {:<{}}  {:<11}  {}\n", each.name, name_width, each.value,
+                        value_width, config::name_of(each.basis), each.source);
+  }
+  return text;
 }
 
 std::vector<Fact> facts(const Cluster& cluster) {
@@ -116,19 +133,7 @@ std::string describe(const Machine& machine) {
                       cluster.fabric.topology);
   append_shares(cluster.node, "node.size_shares", text);
   append_shares(cluster.fabric, "fabric.size_shares", text);
-
-  const std::vector<Fact> all = facts(cluster);
-  std::size_t name_width = 0;
-  std::size_t value_width = 0;
-  for (const Fact& each : all) {
-    name_width = std::max(name_width, each.name.size());
-    value_width = std::max(value_width, each.value.size());
-  }
-  for (const Fact& each : all) {
-    text += fmt::format("  {:<{}}  {:<{}}  {:<11}  {}\n", each.name, name_width, each.value,
-                        value_width, config::name_of(each.basis), each.source);
-  }
-  return text;
+  return text + fact_table(facts(cluster));
 }
 
 }  // namespace foretrain

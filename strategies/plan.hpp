@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "models/model.hpp"
 #include "platforms/cluster.hpp"
@@ -18,21 +19,22 @@ enum class Recompute : std::uint8_t { none, selective, full };
 enum class Optimizer : std::uint8_t { adam };
 
 struct Training {
-  std::int64_t sequence_length = 0;    ///< tokens
-  std::int64_t global_batch = 0;       ///< sequences per step
-  std::int64_t micro_batch = 1;        ///< sequences
-  Dtype precision = Dtype::bf16;       ///< of parameters, activations and GEMM inputs
+  std::int64_t sequence_length = 0;  ///< tokens
+  std::int64_t global_batch = 0;     ///< sequences per step
+  std::int64_t micro_batch = 1;      ///< sequences
+  Dtype precision = Dtype::bf16;     ///< of parameters, activations and GEMM inputs
   Optimizer optimizer = Optimizer::adam;
   Recompute recompute = Recompute::none;
-  std::optional<double> tokens;        ///< of the whole training
+  std::optional<double> tokens;  ///< of the whole training
 };
 
 struct Parallel {
   std::int64_t tensor = 1;
   std::int64_t pipeline = 1;
-  std::optional<std::int64_t> data;    ///< what is left of the GPUs; a run file may state it as a check
-  std::int64_t virtual_stages = 1;     ///< chunks of layers per pipeline stage
-  std::int64_t zero = 0;               ///< 0: replicated optimizer; 1: sharded over data parallelism
+  std::optional<std::int64_t>
+      data;  ///< what is left of the GPUs; a run file may state it as a check
+  std::int64_t virtual_stages = 1;  ///< chunks of layers per pipeline stage
+  std::int64_t zero = 0;            ///< 0: replicated optimizer; 1: sharded over data parallelism
   bool sequence_parallel = false;
   std::string schedule = "1f1b";
 };
@@ -45,7 +47,7 @@ struct Measured {
   std::optional<Seconds> step_time;
   std::optional<FlopsPerSecond> flops_per_gpu;
   FlopsCount flops_count = FlopsCount::model;
-  Flops flops_per_token;               ///< where the source counts in a way of its own
+  Flops flops_per_token;  ///< where the source counts in a way of its own
   std::string source;
 };
 
@@ -103,6 +105,9 @@ struct Run {
   }
 };
 
+/// The word for a precision in a run file. REQUIRES: it has one; fp8 has none yet.
+[[nodiscard]] std::string_view name_of(Dtype precision);
+
 /// Where the catalogues of models, platforms and stacks are.
 struct Catalogue {
   std::string models;
@@ -113,10 +118,10 @@ struct Catalogue {
 /// Reads the keys of a run file. Mistakes go to the reader's diagnostics.
 [[nodiscard]] RunFile read_run(config::Reader& reader);
 
-/// Loads what a run file names (paths are relative to `directory`) and checks across fields: degrees
-/// against GPUs, layers against stages, heads against tensor parallelism, batch against replicas.
-/// Throws ConfigError with every mistake, each naming the keys of both sides.
-[[nodiscard]] Run resolve(const RunFile& file, config::Sources& sources,
-                          const Catalogue& catalogue, const std::string& directory);
+/// Loads what a run file names (paths are relative to `directory`) and checks across fields:
+/// degrees against GPUs, layers against stages, heads against tensor parallelism, batch against
+/// replicas. Throws ConfigError with every mistake, each naming the keys of both sides.
+[[nodiscard]] Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+                          const std::string& directory);
 
 }  // namespace foretrain

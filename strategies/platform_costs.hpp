@@ -1,5 +1,5 @@
-// Answers the engine's questions from a platform: kernel times from the GPU, flows from the machine.
-// SPDX-License-Identifier: Apache-2.0
+// Answers the engine's questions from a platform: kernel times from the GPU, flows from the
+// machine. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "platforms/cluster.hpp"

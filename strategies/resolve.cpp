@@ -19,7 +19,8 @@ std::string beside(const std::string& name_or_path, const std::string& directory
   return is_relative && !directory.empty() ? directory + "/" + name_or_path : name_or_path;
 }
 
-// Runs a loader; its mistakes join the others, those without a place at the key that named the file.
+// Runs a loader; its mistakes join the others, those without a place at the key that named the
+// file.
 template <class Load>
 auto try_load(Load load, const Position& position, const std::string& key, Diagnostics& diagnostics)
     -> decltype(load()) {
@@ -61,6 +62,7 @@ class Check {
     if (!nodes() || !grid()) {
       return;
     }
+    size();
     batch();
     layers();
     tensor();
@@ -95,8 +97,8 @@ class Check {
         nodes += grid;
       }
       diagnostics_.add(file_.tensor_position, "parallel.tensor",
-                       product + ", but the platform has " + text(gpus) + " GPUs: nodes = " +
-                           text(nodes / per_node) + " gives " + text(nodes));
+                       product + ", but the platform has " + text(gpus) +
+                           " GPUs: nodes = " + text(nodes / per_node) + " gives " + text(nodes));
       return false;
     }
     if (file_.parallel.data && *file_.parallel.data != gpus / grid) {
@@ -105,6 +107,21 @@ class Check {
                            " of " + text(gpus) + " GPUs leaves " + text(gpus / grid));
     }
     return true;
+  }
+
+  // Every rank is simulated with all its streams, each with a stack of its own: Linux gives a
+  // process some 65,000 mappings, and a stack with its guard page takes two.
+  void size() {
+    const std::int64_t streams =
+        1 + (run_.parallel.pipeline > 1 ? 4 : 0) +
+        (run_.stack.overlap_gradients && run_.data_parallel() > 1 ? 1 : 0) +
+        (run_.stack.overlap_tensor_parallel && run_.parallel.tensor > 1 ? 1 : 0);
+    if (run_.num_gpus() * streams > kMostStreams) {
+      diagnostics_.add(file_.nodes_position, "nodes",
+                       "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
+                           " ranks of " + text(streams) + " streams each; at most " +
+                           text(kMostStreams) + " streams are simulated");
+    }
   }
 
   void batch() {
@@ -122,11 +139,12 @@ class Check {
     }
     const std::int64_t passes =
         run_.num_micro_batches() * (run_.model.layers / run_.parallel.pipeline + 1);
-    if (passes > kMostPasses) {
+    if (passes > kMostPasses || passes * run_.num_gpus() > kMostPassesInAll) {
       diagnostics_.add(file_.batch_position, "training.global_batch",
                        "global_batch " + text(global) + " makes " + text(passes) +
-                           " layer passes per rank and step; at most " + text(kMostPasses) +
-                           " are simulated");
+                           " layer passes per step on each of " + text(run_.num_gpus()) +
+                           " ranks; at most " + text(kMostPasses) + ", and " +
+                           text(kMostPassesInAll) + " in all, are simulated");
     }
   }
 
@@ -148,7 +166,9 @@ class Check {
 
   void tensor() {
     divides("heads", run_.model.heads);
-    divides("kv_heads", run_.model.kv_heads);
+    if (run_.model.kv_heads != run_.model.heads) {
+      divides("kv_heads", run_.model.kv_heads);
+    }
     divides("ffn", run_.model.ffn);
     if (run_.parallel.sequence_parallel && run_.parallel.tensor == 1) {
       diagnostics_.add(file_.sequence_parallel_position, "parallel.sequence_parallel",
@@ -187,9 +207,16 @@ class Check {
 
   void precision() {
     if (!supports(run_.cluster.gpu, run_.training.precision)) {
+      std::string others;
+      for (const auto& [dtype, fit] : run_.cluster.gpu.gemm) {
+        if (dtype != Dtype::fp8) {
+          others += (others.empty() ? "" : ", ") + std::string(name_of(dtype));
+        }
+      }
       diagnostics_.add(file_.precision_position, "training.precision",
-                       "this precision has no GEMM parameters in the file of GPU '" +
-                           run_.cluster.gpu.name + "' of platform '" + run_.cluster.name + "'");
+                       "precision " + std::string(name_of(run_.training.precision)) +
+                           " has no GEMM parameters in the file of GPU '" + run_.cluster.gpu.name +
+                           "' of platform '" + run_.cluster.name + "', which has " + others);
     }
     const auto version = flash_version(run_.stack.kernels.attention);
     if (version && !supports(run_.cluster.gpu, *version)) {
@@ -201,14 +228,16 @@ class Check {
   }
 
   void schedule() {
-    const auto reason =
-        pipeline_schedule(run_.parallel.schedule).refuse(run_.pipeline_shape());
+    const auto reason = pipeline_schedule(run_.parallel.schedule).refuse(run_.pipeline_shape());
     if (reason) {
       diagnostics_.add(file_.schedule_position, "parallel.schedule", *reason);
     }
   }
 
-  static constexpr std::int64_t kMostPasses = 1'000'000;  // the memory of a program, not physics
+  // What a process can hold, not physics.
+  static constexpr std::int64_t kMostPasses = 1'000'000;
+  static constexpr std::int64_t kMostPassesInAll = 10'000'000;
+  static constexpr std::int64_t kMostStreams = 30'000;
 
   const RunFile& file_;
   const Run& run_;
@@ -221,15 +250,15 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
             const std::string& directory) {
   Diagnostics diagnostics;
   Run run;
-  run.model = try_load(
-      [&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
-      file.model_position, "model", diagnostics);
+  run.model =
+      try_load([&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
+               file.model_position, "model", diagnostics);
   run.cluster = try_load(
       [&] { return load_cluster(sources, beside(file.platform, directory), catalogue.platforms); },
       file.platform_position, "platform", diagnostics);
-  run.stack = try_load(
-      [&] { return load_stack(sources, beside(file.stack, directory), catalogue.stacks); },
-      file.stack_position, "stack", diagnostics);
+  run.stack =
+      try_load([&] { return load_stack(sources, beside(file.stack, directory), catalogue.stacks); },
+               file.stack_position, "stack", diagnostics);
   run.nodes = file.nodes.value_or(run.cluster.nodes);
   run.training = file.training;
   run.parallel = file.parallel;

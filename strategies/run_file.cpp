@@ -89,8 +89,9 @@ Training read_training(Reader reader, RunFile& file) {
   training.recompute = reader.choice<Recompute>("recompute", kRecompute, Recompute::none);
   if (const auto tokens = reader.maybe<std::string>("tokens")) {
     training.tokens = config::parse_count(*tokens);
-    if (!training.tokens) {
-      reader.fail("tokens", "expected a count such as \"472 G\" or \"1.5 T\", got \"" + *tokens + "\"");
+    if (training.tokens.value_or(0) <= 0) {
+      reader.fail("tokens",
+                  "expected a count such as \"472 G\" or \"1.5 T\", got \"" + *tokens + "\"");
     }
   }
   file.batch_position = reader.position_of("global_batch");
@@ -130,25 +131,53 @@ constexpr std::array<Choice<FlopsCount>, 3> kCounts = {{
     {"own", FlopsCount::own},
 }};
 
+// A key that means something only beside another one.
+void refuse_unless(bool is_needed, Reader& reader, std::string_view key, const std::string& other) {
+  if (!is_needed && reader.has(key)) {
+    reader.fail(key, "has no effect without " + other + "; remove it");
+    reader.ignore(key);
+  }
+}
+
+template <class Quantity>
+std::optional<Quantity> maybe_positive(Reader& reader, std::string_view key) {
+  auto value = reader.maybe<Quantity>(key);
+  if (value && *value <= Quantity(0)) {
+    reader.fail(key, "expected more than zero");
+  }
+  return value;
+}
+
 Measured read_measured(Reader reader) {
   Measured measured;
-  measured.step_time = reader.maybe<Seconds>("step_time");
-  measured.flops_per_gpu = reader.maybe<FlopsPerSecond>("flops_per_gpu");
-  if (measured.flops_per_gpu) {
+  measured.step_time = maybe_positive<Seconds>(reader, "step_time");
+  measured.flops_per_gpu = maybe_positive<FlopsPerSecond>(reader, "flops_per_gpu");
+  if (reader.has("flops_per_gpu")) {
     measured.flops_count = reader.choice<FlopsCount>("flops_count", kCounts);
     if (measured.flops_count == FlopsCount::own) {
       measured.flops_per_token = reader.get<Flops>("flops_per_token");
     }
-  }
-  if (!measured.step_time && !measured.flops_per_gpu) {
+  } else if (!reader.has("step_time")) {
     reader.fail("step_time", "a measurement needs step_time or flops_per_gpu");
   }
+  refuse_unless(reader.has("flops_per_gpu"), reader, "flops_count", "flops_per_gpu");
+  refuse_unless(measured.flops_count == FlopsCount::own, reader, "flops_per_token",
+                "flops_count = \"own\"");
   measured.source = reader.get<std::string>("source");
   reader.finish();
   return measured;
 }
 
 }  // namespace
+
+std::string_view name_of(Dtype precision) {
+  for (const Choice<Dtype>& choice : kPrecisions) {
+    if (choice.value == precision) {
+      return choice.name;
+    }
+  }
+  throw InternalError("a precision that no run file can name");
+}
 
 RunFile read_run(config::Reader& reader) {
   RunFile file;

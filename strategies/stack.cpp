@@ -50,22 +50,17 @@ Stack read_stack(config::Reader& reader) {
   return stack;
 }
 
-std::vector<std::string> unmeasured(const Stack& stack) {
-  std::vector<std::string> keys;
-  const auto add = [&keys](const char* key, config::Basis basis) {
-    if (basis == config::Basis::transferred || basis == config::Basis::assumed) {
-      keys.emplace_back(key);
-    }
-  };
+std::vector<Fact> facts(const Stack& stack) {
+  std::vector<Fact> facts;
   if (stack.overlap_gradients) {
-    add("gradient_bucket", stack.bucket.basis);
+    facts.push_back(fact("gradient_bucket", stack.bucket));
   }
-  add("optimizer_bytes_per_parameter", stack.optimizer_bytes.basis);
-  add("host_per_step", stack.host_per_step.basis);
-  add("host_per_layer", stack.host_per_layer.basis);
-  add("host_per_micro_batch", stack.host_per_micro_batch.basis);
-  add("context", stack.context.basis);
-  return keys;
+  facts.push_back(fact("optimizer_bytes_per_parameter", stack.optimizer_bytes));
+  facts.push_back(fact("host_per_step", stack.host_per_step));
+  facts.push_back(fact("host_per_layer", stack.host_per_layer));
+  facts.push_back(fact("host_per_micro_batch", stack.host_per_micro_batch));
+  facts.push_back(fact("context", stack.context));
+  return facts;
 }
 
 Stack load_stack(config::Sources& sources, const std::string& name_or_path,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/blocks/blocks.hpp"
+#include "platforms/fact.hpp"
 #include "sim/config/reader.hpp"
 
 namespace foretrain {
@@ -23,17 +24,18 @@ struct Stack {
   std::string source;
   KernelChoices kernels;
   Accumulation accumulation = Accumulation::in_gemm;
-  bool overlap_gradients = false;         ///< reduced per bucket while backward runs
-  bool overlap_tensor_parallel = false;   ///< backward collectives behind weight gradients
-  bool scatter_gather = false;            ///< a stage sends 1/tensor per rank, gathered on arrival
-  bool blocking_sends = true;             ///< compute waits until what it sent has arrived
-  config::Sourced<Bytes> bucket;          ///< gradients reduced in one collective, when overlapped
-  config::Sourced<double> optimizer_bytes;///< HBM traffic of the optimizer, bytes per parameter
+  bool overlap_gradients = false;        ///< reduced per bucket while backward runs
+  bool overlap_tensor_parallel = false;  ///< backward collectives behind weight gradients
+  bool scatter_gather = false;           ///< a stage sends 1/tensor per rank, gathered on arrival
+  bool blocking_sends = true;            ///< compute waits until what it sent has arrived
+  config::Sourced<Bytes> bucket;         ///< gradients reduced in one collective, when overlapped
+  config::Sourced<double> optimizer_bytes;  ///< HBM traffic of the optimizer, bytes per parameter
   config::Sourced<Seconds> host_per_step;
-  config::Sourced<Seconds> host_per_layer;///< GPU idle per layer and forward (again when recomputed,
-                                          ///< twice in backward): launches, synchronisation
+  config::Sourced<Seconds>
+      host_per_layer;  ///< GPU idle per layer and forward (again when recomputed,
+                       ///< twice in backward): launches, synchronisation
   config::Sourced<Seconds> host_per_micro_batch;  ///< of every forward and backward together
-  config::Sourced<Bytes> context;         ///< device memory of CUDA, libraries and communicators
+  config::Sourced<Bytes> context;  ///< device memory of CUDA, libraries and communicators
 
   /// Bytes of one gradient element in memory and on the wire.
   [[nodiscard]] Bytes gradient_size() const {
@@ -41,8 +43,8 @@ struct Stack {
   }
 };
 
-/// The keys whose numbers are transferred or assumed, in the order of the file.
-[[nodiscard]] std::vector<std::string> unmeasured(const Stack& stack);
+/// Every number that a prediction with this stack leans on, in the order of the file.
+[[nodiscard]] std::vector<Fact> facts(const Stack& stack);
 
 [[nodiscard]] Stack read_stack(config::Reader& reader);
 /// A name in strategies/stacks or a path to a .toml. Throws ConfigError.

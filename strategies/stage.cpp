@@ -50,9 +50,8 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
 }
 
 Bytes hidden_state_bytes(const Run& run) {
-  return static_cast<double>(run.training.micro_batch * run.training.sequence_length *
-                             run.model.hidden) *
-         size_of(run.training.precision);
+  return static_cast<double>(run.training.micro_batch * run.training.sequence_length) *
+         static_cast<double>(run.model.hidden) * size_of(run.training.precision);
 }
 
 Bytes saved_bytes(const Work& work) {

@@ -16,11 +16,11 @@ enum PeerSlot : std::uint32_t { kNextStage, kPreviousStage };
 struct StageShape {
   std::int64_t stage = 0;
   std::int64_t stages = 1;
-  std::int64_t chunks = 1;              ///< virtual stages
+  std::int64_t chunks = 1;  ///< virtual stages
   std::int64_t layers_per_chunk = 1;
-  bool has_embedding = false;           ///< chunk 0 of the first stage
-  bool has_head = false;                ///< last chunk of the last stage
-  std::int64_t parameters = 0;          ///< on this rank
+  bool has_embedding = false;   ///< chunk 0 of the first stage
+  bool has_head = false;        ///< last chunk of the last stage
+  std::int64_t parameters = 0;  ///< on this rank
   Work embedding;
   Work layer;
   Work head;

@@ -31,7 +31,8 @@ class StageBody {
   Body write() {
     hold_model_states(run_, shape_, writer_);
     const auto& schedule = pipeline_schedule(run_.parallel.schedule);
-    for (const Slot& slot : schedule.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage))) {
+    for (const Slot& slot :
+         schedule.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage))) {
       if (slot.is_forward) {
         forward(slot);
       } else {
@@ -121,12 +122,14 @@ class StageBody {
       return;
     }
     const bool is_full = run_.training.recompute == Recompute::full;
-    writer_.op(kCompute, "recomputed activations", Alloc{MemoryClass::activations, saved_ - extra_kept()});
+    writer_.op(kCompute, "recomputed activations",
+               Alloc{MemoryClass::activations, saved_ - extra_kept()});
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
     tensor_.write(is_full ? shape_.layer.forward : attention_core_, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     tensor_.write(shape_.layer.backward, Direction::backward);
-    writer_.op(kCompute, "recomputed activations", Free{MemoryClass::activations, saved_ - extra_kept()});
+    writer_.op(kCompute, "recomputed activations",
+               Free{MemoryClass::activations, saved_ - extra_kept()});
   }
 
   // What of a layer's saved tensors was there all along.
@@ -137,8 +140,9 @@ class StageBody {
     if (run_.stack.accumulation != Accumulation::in_gemm) {
       // Reads the new gradient and the sum, writes the sum.
       const double bytes = run_.stack.accumulation == Accumulation::separate_16_bit ? 6 : 10;
-      writer_.kernel("accumulate gradients",
-                     MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
+      writer_.kernel(
+          "accumulate gradients",
+          MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
     if (is_final) {
       data_.gradients_ready(parameters);

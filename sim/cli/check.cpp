@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "sim/cli/cli.hpp"
 #include "sim/config/quantity.hpp"
@@ -29,21 +30,9 @@ std::string model_text(const Model& model) {
       model.kv_heads, model.head_dim, model.ffn, model.vocabulary, model.source);
 }
 
-template <class T>
-std::string fact(std::string_view key, const std::string& shown, const config::Sourced<T>& value) {
-  return fmt::format("  {} {} ({}): {}\n", key, shown, config::name_of(value.basis), value.source);
-}
-
 std::string stack_text(const Stack& stack) {
-  return fmt::format("stack {}: {}\n", stack.name, stack.source) +
-         fact("optimizer_bytes_per_parameter", fmt::format("{}", stack.optimizer_bytes.value),
-              stack.optimizer_bytes) +
-         fact("host_per_step", config::show(stack.host_per_step.value), stack.host_per_step) +
-         fact("host_per_layer", config::show(stack.host_per_layer.value), stack.host_per_layer) +
-         fact("host_per_micro_batch", config::show(stack.host_per_micro_batch.value),
-              stack.host_per_micro_batch) +
-         fact("gradient_bucket", config::show(stack.bucket.value), stack.bucket) +
-         fact("context", config::show(stack.context.value), stack.context);
+  return fmt::format("stack {}\n  source: {}\n", stack.name, stack.source) +
+         fact_table(facts(stack));
 }
 
 std::string layout_text(const Run& run) {
@@ -53,19 +42,52 @@ std::string layout_text(const Run& run) {
       run.num_micro_batches(), run.training.micro_batch);
   for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
     const StageShape shape = stage_shape(run, stage);
-    text += fmt::format("  stage {}: {} layers{}{}, {} parameters per GPU\n", stage,
-                        shape.layers_per_chunk * shape.chunks,
-                        shape.has_embedding ? ", embedding" : "", shape.has_head ? ", head" : "",
-                        with_commas(shape.parameters));
+    text +=
+        fmt::format("  stage {}: {} layers{}{}, {} parameters per GPU\n", stage,
+                    shape.layers_per_chunk * shape.chunks, shape.has_embedding ? ", embedding" : "",
+                    shape.has_head ? ", head" : "", with_commas(shape.parameters));
   }
   return text + fmt::format("model FLOPs per step: {}, with recomputation {}\n",
                             config::show(model_flops(run)), config::show(hardware_flops(run)));
 }
 
-int check_command(const RunOptions& options, Console& console) {
+nlohmann::ordered_json json_of(const std::vector<Fact>& facts) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const Fact& fact : facts) {
+    json[fact.name] = {
+        {"value", fact.value}, {"basis", config::name_of(fact.basis)}, {"source", fact.source}};
+  }
+  return json;
+}
+
+std::string check_json(const Run& run) {
+  const nlohmann::ordered_json json = {
+      {"model", {{"name", run.model.name}, {"parameters", parameters(run.model)}}},
+      {"gpus", run.num_gpus()},
+      {"tensor", run.parallel.tensor},
+      {"pipeline", run.parallel.pipeline},
+      {"data", run.data_parallel()},
+      {"micro_batches", run.num_micro_batches()},
+      {"model_flops_per_step", model_flops(run).value},
+      {"hardware_flops_per_step", hardware_flops(run).value},
+      {"platform", json_of(facts(run.cluster))},
+      {"stack", json_of(facts(run.stack))}};
+  return json.dump(2) + "\n";
+}
+
+struct Options {
+  RunOptions run;
+  std::string format = "text";
+};
+
+int check_command(const Options& options, Console& console) {
   LoadedRun loaded;
-  load_run(options, loaded);
+  load_run(options.run, loaded);
   const Run& run = loaded.run;
+  if (options.format == "json") {
+    console.out << check_json(run);
+    return kGood;
+  }
   const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
   console.out << model_text(run.model) << describe(*machine) << stack_text(run.stack)
               << layout_text(run);
@@ -75,8 +97,9 @@ int check_command(const RunOptions& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_check(CLI::App& app, Console& console) {
-  auto options = std::make_shared<RunOptions>();
-  add_run_options(app, *options);
+  auto options = std::make_shared<Options>();
+  add_run_options(app, options->run);
+  add_format_option(app, options->format, {"text", "json"});
   return [options, &console] { return check_command(*options, console); };
 }
 

@@ -61,8 +61,9 @@ struct RunOptions {
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 
-/// One of text, json, csv.
-void add_format_option(CLI::App& app, std::string& format);
+/// How the data is written: one of `formats`.
+void add_format_option(CLI::App& app, std::string& format,
+                       std::vector<std::string> formats = {"text", "json", "csv"});
 
 /// A run with every text that was read for it.
 struct LoadedRun {
@@ -79,5 +80,7 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
+/// The same for a study: how many of its `total` pieces are done.
+[[nodiscard]] std::function<void(std::size_t)> sizes_done_on(Console& console, std::size_t total);
 
 }  // namespace foretrain::cli

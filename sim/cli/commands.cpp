@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/CLI.hpp>
 #include <array>
 #include <exception>
 #include <ostream>
+
+#include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"

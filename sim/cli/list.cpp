@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <array>
 #include <memory>
 #include <ostream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
@@ -13,72 +14,74 @@
 namespace foretrain::cli {
 namespace {
 
-std::string row(std::string_view name, std::string_view sentence) {
-  return fmt::format("  {:<24} {}\n", name, sentence);
-}
+struct Row {
+  std::string name;
+  std::string sentence;
+};
+using Rows = std::vector<Row>;
 
-std::string list_models(const Catalogue& catalogue) {
-  std::string text;
+Rows list_models(const Catalogue& catalogue) {
+  Rows rows;
   for (const std::string& name : config::names_in(catalogue.models)) {
     config::Sources sources;
     const Model model = load_model(sources, name, catalogue.models);
-    text += row(name, fmt::format("{:.4g} billion parameters, {} layers, hidden {}",
-                                  static_cast<double>(parameters(model)) * 1e-9, model.layers,
-                                  model.hidden));
+    rows.push_back({name, fmt::format("{:.4g} billion parameters, {} layers, hidden {}",
+                                      static_cast<double>(parameters(model)) * 1e-9, model.layers,
+                                      model.hidden)});
   }
-  return text;
+  return rows;
 }
 
-std::string list_platforms(const Catalogue& catalogue) {
-  std::string text;
+Rows list_platforms(const Catalogue& catalogue) {
+  Rows rows;
   for (const std::string& name : config::names_in(catalogue.platforms + "/clusters")) {
     config::Sources sources;
     const Cluster cluster = load_cluster(sources, name, catalogue.platforms);
-    text += row(name, fmt::format("{} x {}, {} NICs per node", cluster.gpus_per_node,
-                                  cluster.gpu.name, cluster.nics_per_node));
+    rows.push_back({name, fmt::format("{} x {}, {} NICs per node", cluster.gpus_per_node,
+                                      cluster.gpu.name, cluster.nics_per_node)});
   }
-  return text;
+  return rows;
 }
 
-std::string list_gpus(const Catalogue& catalogue) {
-  std::string text;
+Rows list_gpus(const Catalogue& catalogue) {
+  Rows rows;
   for (const std::string& name : config::names_in(catalogue.platforms + "/gpus")) {
     config::Sources sources;
     const Gpu gpu = load_gpu(sources, name, catalogue.platforms);
-    text += row(name, fmt::format("{}, {}", config::show(gpu.memory.value),
-                                  config::show(gpu.memory_rate.value)));
+    rows.push_back({name, fmt::format("{}, {}", config::show(gpu.memory.value),
+                                      config::show(gpu.memory_rate.value))});
   }
-  return text;
+  return rows;
 }
 
-std::string list_stacks(const Catalogue& catalogue) {
-  std::string text;
+Rows list_stacks(const Catalogue& catalogue) {
+  Rows rows;
   for (const std::string& name : config::names_in(catalogue.stacks)) {
     config::Sources sources;
-    text += row(name, load_stack(sources, name, catalogue.stacks).source);
+    rows.push_back({name, load_stack(sources, name, catalogue.stacks).source});
   }
-  return text;
+  return rows;
 }
 
-std::string list_schedules(const Catalogue&) {
-  std::string text;
+Rows list_schedules(const Catalogue&) {
+  Rows rows;
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    text += row(schedule.name, schedule.sentence);
+    rows.push_back({std::string(schedule.name), std::string(schedule.sentence)});
   }
-  return text;
+  return rows;
 }
 
-std::string list_collectives(const Catalogue&) {
-  std::string text;
+Rows list_collectives(const Catalogue&) {
+  Rows rows;
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
-    text += row(algorithm.name, algorithm.sentence);
+    rows.push_back({std::string(algorithm.name), std::string(algorithm.sentence)});
   }
-  return text;
+  return rows;
 }
 
 struct Kind {
   std::string_view name;
-  std::string (*list)(const Catalogue&);
+  Rows (*list)(const Catalogue&);
 };
 
 constexpr std::array<Kind, 6> kKinds = {{
@@ -90,12 +93,36 @@ constexpr std::array<Kind, 6> kKinds = {{
     {"collectives", list_collectives},
 }};
 
-int list_command(const std::string& chosen, Console& console) {
+struct Options {
+  std::string kind;  // empty: all
+  std::string format = "text";
+};
+
+std::string text_of(std::string_view kind, const Rows& rows) {
+  std::string text = fmt::format("{}\n", kind);
+  for (const Row& row : rows) {
+    text += fmt::format("  {:<24} {}\n", row.name, row.sentence);
+  }
+  return text;
+}
+
+int list_command(const Options& options, Console& console) {
   const Catalogue catalogue = find_catalogue();
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const Kind& kind : kKinds) {
-    if (chosen.empty() || chosen == kind.name) {
-      console.out << kind.name << '\n' << kind.list(catalogue);
+    if (!options.kind.empty() && options.kind != kind.name) {
+      continue;
     }
+    const Rows rows = kind.list(catalogue);
+    if (options.format == "text") {
+      console.out << text_of(kind.name, rows);
+    }
+    for (const Row& row : rows) {
+      json[std::string(kind.name)][row.name] = row.sentence;
+    }
+  }
+  if (options.format == "json") {
+    console.out << json.dump(2) << '\n';
   }
   return kGood;
 }
@@ -103,13 +130,15 @@ int list_command(const std::string& chosen, Console& console) {
 }  // namespace
 
 std::function<int()> add_list(CLI::App& app, Console& console) {
-  auto kind = std::make_shared<std::string>();
+  auto options = std::make_shared<Options>();
   std::vector<std::string> names;
   for (const Kind& known : kKinds) {
     names.emplace_back(known.name);
   }
-  app.add_option("kind", *kind, "What to list; everything by default")->check(CLI::IsMember(names));
-  return [kind, &console] { return list_command(*kind, console); };
+  app.add_option("kind", options->kind, "What to list; everything by default")
+      ->check(CLI::IsMember(names));
+  add_format_option(app, options->format, {"text", "json"});
+  return [options, &console] { return list_command(*options, console); };
 }
 
 }  // namespace foretrain::cli

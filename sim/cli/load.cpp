@@ -1,13 +1,12 @@
 // What commands share: finding the data files, reading a run, showing progress.
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
-#include <memory>
 #include <ostream>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
 
@@ -44,9 +43,9 @@ void add_run_options(CLI::App& app, RunOptions& options) {
       ->trigger_on_parse(false);
 }
 
-void add_format_option(CLI::App& app, std::string& format) {
-  app.add_option("--format", format, "text, json or csv")
-      ->check(CLI::IsMember({"text", "json", "csv"}))
+void add_format_option(CLI::App& app, std::string& format, std::vector<std::string> formats) {
+  app.add_option("--format", format, "How to write the data")
+      ->check(CLI::IsMember(std::move(formats)))
       ->capture_default_str();
 }
 
@@ -64,21 +63,43 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
 }
 
-Progress progress_on(Console& console) {
+namespace {
+
+/// Talks at most once a second, and not in the first.
+class Ticker {
+ public:
+  explicit Ticker(Console& console) : console_(console) {}
+
+  [[nodiscard]] bool is_due() const { return Clock::now() - told_ >= std::chrono::seconds(1); }
+  void tell(const std::string& text) {
+    told_ = Clock::now();
+    console_.talk << (console_.is_talk_terminal ? "\r" : "") << text
+                  << (console_.is_talk_terminal ? "   " : "\n") << std::flush;
+  }
+
+ private:
   using Clock = std::chrono::steady_clock;
-  struct State {
-    Clock::time_point told = Clock::now();
-    std::size_t calls = 0;
-  };
-  auto state = std::make_shared<State>();
-  return [&console, state](Seconds now) {
+
+  Console& console_;
+  Clock::time_point told_ = Clock::now();
+};
+
+}  // namespace
+
+Progress progress_on(Console& console) {
+  return [ticker = Ticker(console), calls = std::size_t{0}](Seconds now) mutable {
     constexpr std::size_t kCallsPerLook = 4096;  // a look at the clock costs more than an event
-    if (++state->calls % kCallsPerLook != 0 || Clock::now() - state->told < std::chrono::seconds(1)) {
-      return;
+    if (++calls % kCallsPerLook == 0 && ticker.is_due()) {
+      ticker.tell("simulated " + config::show(now));
     }
-    state->told = Clock::now();
-    console.talk << (console.is_talk_terminal ? "\r" : "") << "simulated " << now.value << " s"
-                 << (console.is_talk_terminal ? "   " : "\n") << std::flush;
+  };
+}
+
+std::function<void(std::size_t)> sizes_done_on(Console& console, std::size_t total) {
+  return [ticker = Ticker(console), total](std::size_t done) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " sizes");
+    }
   };
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <iostream>
+#include <unistd.h>
 
 #include "sim/cli/cli.hpp"
 

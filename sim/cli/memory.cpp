@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
+
+#include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
 #include "sim/study/simulate.hpp"
@@ -25,7 +26,9 @@ int memory_command(const Options& options, Console& console) {
   } else if (options.format == "csv") {
     console.out << memory_csv(prediction);
   } else {
-    console.out << prediction.title << '\n' << prediction.layout << "\n\n" << memory_text(prediction);
+    console.out << prediction.title << '\n'
+                << prediction.layout << "\n\n"
+                << memory_text(prediction);
   }
   return prediction.fits() ? kGood : kConditionFailed;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/scale.hpp"
 
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <ostream>
 #include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"
@@ -75,20 +75,20 @@ int scale_command(const Options& options, Console& console) {
   const std::vector<std::int64_t> sizes = parse_nodes(options.nodes);
   LoadedRun base;
   load_run(options.run, base);  // a mistake in the file itself is told once, with its place
-  const auto points = scale(sizes, options.jobs, [&](std::int64_t nodes) {
-    return predict(options, base.run.nodes, nodes);
-  });
+  const auto points = scale(
+      sizes, options.jobs,
+      [&](std::int64_t nodes) { return predict(options, base.run.nodes, nodes); },
+      sizes_done_on(console, sizes.size()));
   const std::vector<ScaleRow> rows = judge(points, options.threshold);
   if (options.format == "json") {
     console.out << scale_json(rows, options.threshold);
   } else if (options.format == "csv") {
     console.out << scale_csv(rows);
   } else {
-    console.out << fmt::format("{} on {}, {} scaling, {} batch of {} sequences\n",
-                               base.run.model.name, base.run.cluster.name,
-                               options.is_weak ? "weak" : "strong",
-                               options.is_weak ? "growing" : "constant",
-                               base.run.training.global_batch)
+    console.out << fmt::format(
+                       "{} on {}, {} scaling, {} batch of {} sequences\n", base.run.model.name,
+                       base.run.cluster.name, options.is_weak ? "weak" : "strong",
+                       options.is_weak ? "growing" : "constant", base.run.training.global_batch)
                 << scale_text(rows, options.threshold);
   }
   const bool has_any = std::any_of(rows.begin(), rows.end(),
@@ -105,7 +105,8 @@ std::function<int()> add_scale(CLI::App& app, Console& console) {
   app.add_option("--nodes", options->nodes, "Node counts: \"1,2,4\" or \"2..64\" (doubling)")
       ->capture_default_str();
   app.add_flag("--weak", options->is_weak, "Let the global batch grow with the nodes");
-  app.add_option("--efficiency", options->threshold, "Efficiency below which a size is past the knee")
+  app.add_option("--efficiency", options->threshold,
+                 "Efficiency below which a size is past the knee")
       ->check(CLI::Range(0.01, 1.0))
       ->capture_default_str();
   app.add_option("--jobs", options->jobs, "Worker processes")->check(CLI::Range(1, 1024));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"

@@ -97,9 +97,7 @@ const Value* Reader::find(std::string_view key) {
   return value;
 }
 
-std::string Reader::path_to(std::string_view key) const {
-  return path_.empty() ? toml_key(key) : path_ + '.' + toml_key(key);
-}
+std::string Reader::path_to(std::string_view key) const { return dotted(path_, key); }
 
 void Reader::report(const Position& position, std::string path, std::string message) {
   if (!is_silent_) {

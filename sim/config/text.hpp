@@ -56,6 +56,8 @@ class Cursor {
 [[nodiscard]] bool is_bare_key(std::string_view key);
 /// The key, quoted and escaped as TOML wants it unless it is bare.
 [[nodiscard]] std::string toml_key(std::string_view key);
+/// "path.key", with the key as TOML wants it.
+[[nodiscard]] std::string dotted(std::string_view path, std::string_view key);
 [[nodiscard]] std::string toml_string(std::string_view text);
 /// The shortest text that reads back as this number, and as a number with a fraction.
 [[nodiscard]] std::string toml_number(double number);

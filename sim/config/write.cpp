@@ -80,8 +80,7 @@ void write_table(const Table& table, const std::string& path, std::string& text)
     text += '\n';
   }
   for (auto entry = first_section; entry != table.end(); ++entry) {
-    const std::string key = toml_key(entry->key);
-    write_section(entry->value, path.empty() ? key : path + '.' + key, text);
+    write_section(entry->value, dotted(path, entry->key), text);
   }
 }
 
@@ -96,6 +95,14 @@ bool is_bare_key(std::string_view key) {
 
 std::string toml_key(std::string_view key) {
   return is_bare_key(key) ? std::string(key) : toml_string(key);
+}
+
+std::string dotted(std::string_view path, std::string_view key) {
+  std::string result(path);
+  if (!path.empty()) {
+    result += '.';
+  }
+  return result + toml_key(key);
 }
 
 std::string toml_string(std::string_view text) {

@@ -79,8 +79,8 @@ class Player {
   std::exception_ptr failure_;  // the first; SimGrid would abort on it
 };
 
-/// Runs the ops of one stream. Kernels and delays that follow one another are one sleep: nothing can
-/// observe the time between them.
+/// Runs the ops of one stream. Kernels and delays that follow one another are one sleep: nothing
+/// can observe the time between them.
 class Player::StreamActor {
  public:
   StreamActor(Player& player, Rank rank, std::size_t stream)

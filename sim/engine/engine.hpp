@@ -39,9 +39,9 @@ struct Span {
 /// Spans parallel to Program: ranks[r][stream][op].
 struct Timeline {
   std::vector<std::vector<std::vector<Span>>> ranks;
-  Seconds end;                   ///< of the last op of any rank
-  std::size_t activities = 0;    ///< sleeps and transfers that SimGrid carried out
-  std::size_t events = 0;        ///< ops that were played
+  Seconds end;                 ///< of the last op of any rank
+  std::size_t activities = 0;  ///< sleeps and transfers that SimGrid carried out
+  std::size_t events = 0;      ///< ops that were played
 };
 
 /// Called now and then with the simulated time; for progress on a terminal.

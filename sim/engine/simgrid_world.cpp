@@ -1,12 +1,12 @@
 // SimGrid 3.32 (Debian 12). Everything that differs in 4.x is in this file.
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
+#include <utility>
+
 #include <simgrid/kernel/routing/NetPoint.hpp>
 #include <simgrid/kernel/routing/NetZoneImpl.hpp>
 #include <simgrid/s4u.hpp>
 #include <xbt/log.h>
-
-#include <map>
-#include <utility>
 
 #include "sim/core/error.hpp"
 #include "sim/engine/world.hpp"

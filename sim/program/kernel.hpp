@@ -37,8 +37,8 @@ struct Gemm {
   std::int64_t k = 1;
   Dtype dtype = Dtype::bf16;
   GemmPass pass = GemmPass::forward;
-  double output_bytes = 2;  ///< per element: 2 written in 16 bit, 4 accumulated in 16 bit or written
-                            ///< in fp32, 8 accumulated into fp32
+  double output_bytes = 2;  ///< per element: 2 written in 16 bit, 4 accumulated in 16 bit or
+                            ///< written in fp32, 8 accumulated into fp32
   auto operator<=>(const Gemm&) const = default;
 };
 

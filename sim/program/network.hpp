@@ -10,7 +10,8 @@
 
 namespace foretrain {
 
-/// One direction of a wire, switch port or NIC. Flows that cross it share `capacity` max-min fairly.
+/// One direction of a wire, switch port or NIC. Flows that cross it share `capacity` max-min
+/// fairly.
 struct Link {
   std::string name;
   BytesPerSecond capacity;

@@ -1,10 +1,9 @@
 // The narrow waist: what every rank does in one training step, in the vocabulary of a GPU.
 //
 // A rank has a few in-order streams, as a CUDA device has; each is a list of ops. Ranks that do the
-// same share one Body: a body names communicators and peers by slot, and a rank's binding says which
-// group or rank fills each slot. Nothing in here knows what a transformer is, and nothing above
-// knows what the engine is made of.
-// SPDX-License-Identifier: Apache-2.0
+// same share one Body: a body names communicators and peers by slot, and a rank's binding says
+// which group or rank fills each slot. Nothing in here knows what a transformer is, and nothing
+// above knows what the engine is made of. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -66,7 +65,13 @@ struct Wait {
 };
 
 enum class MemoryClass : std::uint8_t {
-  parameters, gradients, optimizer, activations, buffers, workspace, context
+  parameters,
+  gradients,
+  optimizer,
+  activations,
+  buffers,
+  workspace,
+  context
 };
 inline constexpr int kNumMemoryClasses = 7;
 
@@ -91,7 +96,7 @@ struct Op {
 };
 
 struct Stream {
-  std::string name;          ///< "compute", "tensor", "data", ...
+  std::string name;  ///< "compute", "tensor", "data", ...
   std::vector<Op> ops;
 };
 
@@ -103,7 +108,7 @@ struct Resident {
 
 /// What a rank does in one step. Stream 0 is the compute stream; the breakdown follows it.
 struct Body {
-  std::string name;          ///< for people: "stage 0"
+  std::string name;  ///< for people: "stage 0"
   std::vector<Stream> streams;
   std::uint32_t num_events = 0;
   std::vector<Resident> resident;
@@ -131,7 +136,9 @@ struct Program {
   std::vector<Group> groups;
   std::vector<RankBinding> ranks;
 
-  [[nodiscard]] const Body& body_of(Rank rank) const { return bodies[ranks[rank.index()].body.index()]; }
+  [[nodiscard]] const Body& body_of(Rank rank) const {
+    return bodies[ranks[rank.index()].body.index()];
+  }
   [[nodiscard]] const std::string& text(NameId name) const { return names[name.index()]; }
 };
 
@@ -149,8 +156,8 @@ class ProgramBuilder {
 };
 
 /// Checks what a program promises: ids in range; every event recorded once and only after it can
-/// be; sends and receives pair up with equal payloads; members of a group issue the same sequence of
-/// collectives on it; every free has its alloc; no stream waits for itself in a cycle (a program
+/// be; sends and receives pair up with equal payloads; members of a group issue the same sequence
+/// of collectives on it; every free has its alloc; no stream waits for itself in a cycle (a program
 /// that cannot finish is refused). Throws InternalError naming the first violation.
 void verify(const Program& program);
 

@@ -69,7 +69,8 @@ class Replay {
         require(!has_next({Rank(rank), stream}), where({Rank(rank), stream}) + " waits for ever");
       }
       for (const Bytes left : held_[rank]) {
-        require(left == Bytes(0), "rank " + std::to_string(rank) + " does not free what it allocated");
+        require(left == Bytes(0),
+                "rank " + std::to_string(rank) + " does not free what it allocated");
       }
     }
   }
@@ -94,7 +95,8 @@ class Replay {
   }
 
   bool play(StreamId id, const Kernels& kernels) {
-    require(kernels.list.index() < program_.kernel_lists.size(), where(id) + ": no such kernel list");
+    require(kernels.list.index() < program_.kernel_lists.size(),
+            where(id) + ": no such kernel list");
     return true;
   }
   bool play(StreamId id, const Delay& delay) {
@@ -114,8 +116,10 @@ class Replay {
   }
 
   bool play(StreamId id, const Record& record) {
-    require(record.event.index() < recorded_[id.rank.index()].size(), where(id) + ": no such event");
-    require(!recorded_[id.rank.index()][record.event.index()], where(id) + ": event recorded twice");
+    require(record.event.index() < recorded_[id.rank.index()].size(),
+            where(id) + ": no such event");
+    require(!recorded_[id.rank.index()][record.event.index()],
+            where(id) + ": event recorded twice");
     recorded_[id.rank.index()][record.event.index()] = true;
     for (const StreamId waiter :
          std::exchange(waiting_[id.rank.index()][record.event.index()], {})) {

@@ -120,8 +120,8 @@ class Accountant {
 
 /// The parts of a breakdown in a fixed order, so that they can be summed and divided alike.
 std::vector<Picoseconds*> parts_of(Breakdown& breakdown) {
-  std::vector<Picoseconds*> parts = {&breakdown.compute, &breakdown.recompute,
-                                     &breakdown.optimizer, &breakdown.host, &breakdown.bubble};
+  std::vector<Picoseconds*> parts = {&breakdown.compute, &breakdown.recompute, &breakdown.optimizer,
+                                     &breakdown.host, &breakdown.bubble};
   for (auto& [axis, time] : breakdown.exposed) {
     parts.push_back(&time);
   }

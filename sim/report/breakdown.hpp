@@ -30,7 +30,7 @@ struct Picoseconds {
 /// way is exposed, and everything else (a neighbour that is not ready) is bubble.
 struct Breakdown {
   Picoseconds step;
-  Picoseconds compute;      ///< forward and backward kernels
+  Picoseconds compute;  ///< forward and backward kernels
   Picoseconds recompute;
   Picoseconds optimizer;
   Picoseconds host;

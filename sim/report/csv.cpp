@@ -1,8 +1,8 @@
 // Predictions as comma-separated values: one heading row with units in the names, then the numbers.
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "sim/report/prediction.hpp"
 
@@ -13,11 +13,11 @@ std::string to_csv(const Prediction& prediction) {
       "step_time_s,tokens_per_s,mfu,hfu,compute_s,recompute_s,optimizer_s,host_s,bubble_s";
   const Breakdown& parts = prediction.breakdown;
   const auto seconds = [](Picoseconds time) { return time.seconds().value; };
-  std::string values = fmt::format(
-      "{},{},{},{},{},{},{},{},{}", seconds(prediction.step_time), prediction.tokens_per_second,
-      prediction.model_flops_utilization, prediction.hardware_flops_utilization,
-      seconds(parts.compute), seconds(parts.recompute), seconds(parts.optimizer),
-      seconds(parts.host), seconds(parts.bubble));
+  std::string values = fmt::format("{},{},{},{},{},{},{},{},{}", seconds(prediction.step_time),
+                                   prediction.tokens_per_second, prediction.model_flops_utilization,
+                                   prediction.hardware_flops_utilization, seconds(parts.compute),
+                                   seconds(parts.recompute), seconds(parts.optimizer),
+                                   seconds(parts.host), seconds(parts.bubble));
   for (const auto& [axis, time] : parts.exposed) {
     heading += ",exposed_" + axis + "_s";
     values += fmt::format(",{}", seconds(time));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "sim/report/prediction.hpp"
@@ -45,9 +44,9 @@ Json json_of(const std::vector<RoleMemory>& memory) {
 }
 
 Json json_of(const SimulationFacts& facts) {
-  return {{"ranks", facts.ranks},           {"simulated_ranks", facts.simulated_ranks},
-          {"events", facts.events},         {"activities", facts.activities},
-          {"wall_s", facts.wall.value},     {"fidelity", facts.fidelity},
+  return {{"ranks", facts.ranks},       {"simulated_ranks", facts.simulated_ranks},
+          {"events", facts.events},     {"activities", facts.activities},
+          {"wall_s", facts.wall.value}, {"fidelity", facts.fidelity},
           {"lumping", facts.lumping}};
 }
 
@@ -88,10 +87,12 @@ std::string to_json(const Prediction& prediction) {
   json["memory"] = json_of(prediction.memory);
   json["comparisons"] = Json::array();
   for (const Comparison& comparison : prediction.comparisons) {
-    json["comparisons"].push_back(
-        {{"quantity", comparison.quantity}, {"unit", comparison.unit},
-         {"measured", comparison.measured}, {"predicted", comparison.predicted},
-         {"half_of_peak", comparison.naive}, {"source", comparison.source}});
+    json["comparisons"].push_back({{"quantity", comparison.quantity},
+                                   {"unit", comparison.unit},
+                                   {"measured", comparison.measured},
+                                   {"predicted", comparison.predicted},
+                                   {"half_of_peak", comparison.naive},
+                                   {"source", comparison.source}});
   }
   json["notes"] = prediction.notes;
   json["simulation"] = json_of(prediction.simulation);

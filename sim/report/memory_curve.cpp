@@ -55,10 +55,9 @@ std::vector<MemoryPoint> memory_curve(const Program& program, const Timeline& ti
 }
 
 MemoryPoint memory_peak(const std::vector<MemoryPoint>& curve) {
-  return *std::max_element(curve.begin(), curve.end(),
-                           [](const MemoryPoint& a, const MemoryPoint& b) {
-                             return a.total() < b.total();
-                           });
+  return *std::max_element(
+      curve.begin(), curve.end(),
+      [](const MemoryPoint& a, const MemoryPoint& b) { return a.total() < b.total(); });
 }
 
 std::string_view name_of(MemoryClass memory) {

@@ -15,7 +15,7 @@ using BytesByClass = std::array<Bytes, kNumMemoryClasses>;
 
 struct MemoryPoint {
   Seconds time;
-  BytesByClass held;   ///< from this time on
+  BytesByClass held;  ///< from this time on
   [[nodiscard]] Bytes total() const;
 };
 

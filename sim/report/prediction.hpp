@@ -15,7 +15,7 @@ namespace foretrain {
 
 /// Memory of the ranks of one role at the moment when they hold most.
 struct RoleMemory {
-  std::string role;                ///< "stage 0"
+  std::string role;  ///< "stage 0"
   Bytes capacity;
   MemoryPoint peak;
   [[nodiscard]] bool fits() const { return peak.total() <= capacity; }
@@ -25,33 +25,33 @@ struct RoleMemory {
 struct SimulationFacts {
   std::size_t ranks = 0;
   std::size_t simulated_ranks = 0;
-  std::size_t events = 0;          ///< ops played
-  std::size_t activities = 0;      ///< sleeps and transfers in SimGrid
-  Seconds wall;                    ///< the only value that differs from run to run
+  std::size_t events = 0;      ///< ops played
+  std::size_t activities = 0;  ///< sleeps and transfers in SimGrid
+  Seconds wall;                ///< the only value that differs from run to run
   std::string fidelity = "full";
-  std::string lumping;             ///< "96 ranks -> 8 simulated (data x12)"
+  std::string lumping;  ///< "96 ranks -> 8 simulated (data x12)"
 };
 
 struct Provenance {
   std::string version;
   std::uint64_t seed = 0;
-  std::string config_hash;         ///< FNV-1a, 64 bit, over the texts of all inputs
+  std::string config_hash;  ///< FNV-1a, 64 bit, over the texts of all inputs
   std::vector<std::pair<std::string, std::string>> inputs;  ///< name and full text of each
 };
 
 /// A published measurement beside the prediction.
 struct Comparison {
-  std::string quantity;            ///< "step time", "TFLOP/s per GPU with recompute"
+  std::string quantity;  ///< "step time", "TFLOP/s per GPU with recompute"
   double measured = 0;
   double predicted = 0;
-  double naive = 0;                ///< of "half of peak": FLOPs / (GPUs x peak / 2)
+  double naive = 0;  ///< of "half of peak": FLOPs / (GPUs x peak / 2)
   std::string unit;
   std::string source;
 };
 
 struct Prediction {
-  std::string title;               ///< model, platform and size
-  std::string layout;              ///< degrees, micro-batches, precision, schedule
+  std::string title;   ///< model, platform and size
+  std::string layout;  ///< degrees, micro-batches, precision, schedule
   Picoseconds step_time;
   double tokens_per_second = 0;
   double num_gpus = 0;
@@ -59,7 +59,7 @@ struct Prediction {
   double hardware_flops_utilization = 0;
   FlopsPerSecond model_flops_per_gpu;
   FlopsPerSecond hardware_flops_per_gpu;
-  Seconds naive_step_time;         ///< hardware FLOPs / (GPUs x half of peak)
+  Seconds naive_step_time;  ///< hardware FLOPs / (GPUs x half of peak)
   std::optional<Seconds> training_time;
   Breakdown breakdown;
   std::vector<RoleMemory> memory;

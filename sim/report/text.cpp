@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "sim/config/quantity.hpp"
 #include "sim/report/prediction.hpp"
@@ -45,9 +45,11 @@ std::string breakdown_text(const Breakdown& parts) {
 std::string comparison_text(const Comparison& comparison, bool is_last) {
   const auto error = [&](double value) { return 100 * (value / comparison.measured - 1); };
   return fmt::format(
-      "{}: predicted {:.4g} {}, measured {:.4g} {} ({:+.1f} %); half of peak says {:.4g} ({:+.1f} %)\n",
-      comparison.quantity, comparison.predicted, comparison.unit, comparison.measured,
-      comparison.unit, error(comparison.predicted), comparison.naive, error(comparison.naive)) +
+             "{}: predicted {:.4g} {}, measured {:.4g} {} ({:+.1f} %); half of peak says {:.4g} "
+             "({:+.1f} %)\n",
+             comparison.quantity, comparison.predicted, comparison.unit, comparison.measured,
+             comparison.unit, error(comparison.predicted), comparison.naive,
+             error(comparison.naive)) +
          (is_last ? fmt::format("  measured by {}\n", comparison.source) : "");
 }
 
@@ -56,7 +58,8 @@ double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
 }  // namespace
 
 bool Prediction::fits() const {
-  return std::all_of(memory.begin(), memory.end(), [](const RoleMemory& role) { return role.fits(); });
+  return std::all_of(memory.begin(), memory.end(),
+                     [](const RoleMemory& role) { return role.fits(); });
 }
 
 std::string memory_text(const Prediction& prediction) {

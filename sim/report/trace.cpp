@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/report/trace.hpp"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "sim/report/memory_curve.hpp"
 
@@ -32,8 +32,7 @@ class TraceWriter {
     metadata("process_name", 0, body.name);
     for (std::size_t s = 0; s < body.streams.size(); ++s) {
       thread_ = rank.index() * kMostStreams + s;
-      metadata("thread_name", thread_,
-               fmt::format("rank {} {}", rank.value, body.streams[s].name));
+      metadata("thread_name", thread_, fmt::format("rank {} {}", rank.value, body.streams[s].name));
       for (std::size_t i = 0; i < body.streams[s].ops.size(); ++i) {
         slice(binding, body.streams[s].ops[i], timeline_.ranks[rank.index()][s][i]);
       }
@@ -68,9 +67,10 @@ class TraceWriter {
     if (op.micro_batch >= 0) {
       name += fmt::format(" mb {}", op.micro_batch);
     }
-    event(fmt::format(R"("ph":"X","pid":{},"tid":{},"name":{},"ts":{:.6f},"dur":{:.6f},"args":{{{}}})",
-                      process_, thread_, json_string(name), microseconds(span.ready),
-                      microseconds(span.end - span.ready), arguments(binding, op, span)));
+    event(fmt::format(
+        R"("ph":"X","pid":{},"tid":{},"name":{},"ts":{:.6f},"dur":{:.6f},"args":{{{}}})", process_,
+        thread_, json_string(name), microseconds(span.ready), microseconds(span.end - span.ready),
+        arguments(binding, op, span)));
   }
 
   std::string arguments(const RankBinding& binding, const Op& op, const Span& span) const {
@@ -78,8 +78,7 @@ class TraceWriter {
     if (const auto* kernels = std::get_if<Kernels>(&op.action)) {
       text += fmt::format(R"(,"kernels":{})", program_.kernel_lists[kernels->list.index()].size());
     } else if (const auto* collective = std::get_if<Collective>(&op.action)) {
-      const Group& group =
-          program_.groups[binding.communicators[collective->communicator].index()];
+      const Group& group = program_.groups[binding.communicators[collective->communicator].index()];
       text += fmt::format(R"(,"bytes":{:.0f},"axis":{},"group":[{}],"waited_us":{:.3f})",
                           collective->payload.value, json_string(program_.text(group.axis)),
                           members(group), microseconds(span.ready - span.start));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+
 #include <nlohmann/json.hpp>
 
 #include "sim/core/error.hpp"
@@ -15,9 +16,9 @@ using Json = nlohmann::json;
 
 // What a worker sends home.
 std::string pack(const ScalePoint& point) {
-  return Json{{"gpus", point.gpus},       {"step", point.step_time.value},
-              {"tokens", point.tokens_per_second}, {"fits", point.fits},
-              {"shares", point.shares},   {"refusal", point.refusal}}
+  return Json{
+      {"gpus", point.gpus}, {"step", point.step_time.value}, {"tokens", point.tokens_per_second},
+      {"fits", point.fits}, {"shares", point.shares},        {"refusal", point.refusal}}
       .dump();
 }
 
@@ -63,7 +64,8 @@ std::string limit_of(const ScalePoint& point, const ScalePoint& first) {
 
 [[noreturn]] void refuse_nodes(const std::string& text) {
   throw ConfigError({Diagnostic{
-      "--nodes", 1, 1, "", "expected node counts such as \"1,2,4\" or \"2..64\" (doubling), got \"" + text + "\"", ""}});
+      "--nodes", 1, 1, "",
+      "expected node counts such as \"1,2,4\" or \"2..64\" (doubling), got \"" + text + "\"", ""}});
 }
 
 std::int64_t parse_number(std::string_view part, const std::string& whole) {
@@ -100,9 +102,10 @@ std::vector<ScaleRow> judge(const std::vector<ScalePoint>& points, double thresh
 }
 
 std::vector<ScalePoint> scale(const std::vector<std::int64_t>& nodes, std::size_t jobs,
-                              const std::function<ScalePoint(std::int64_t)>& predict) {
-  const auto texts = run_in_workers(nodes.size(), jobs,
-                                    [&](std::size_t i) { return pack(predict(nodes[i])); });
+                              const std::function<ScalePoint(std::int64_t)>& predict,
+                              const WorkersProgress& progress) {
+  const auto texts = run_in_workers(
+      nodes.size(), jobs, [&](std::size_t i) { return pack(predict(nodes[i])); }, progress);
   std::vector<ScalePoint> points;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     points.push_back(unpack(nodes[i], texts[i]));

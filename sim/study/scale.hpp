@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/study/workers.hpp"
 
 namespace foretrain {
 
@@ -35,18 +36,18 @@ struct ScalePoint {
 
 struct ScaleRow {
   ScalePoint point;
-  double efficiency = 0;   ///< tokens/s per GPU relative to the smallest size that ran
-  std::string limit;       ///< the cause whose share of the step has grown most since then
-  bool is_knee = false;    ///< the first size below the threshold
+  double efficiency = 0;  ///< tokens/s per GPU relative to the smallest size that ran
+  std::string limit;      ///< the cause whose share of the step has grown most since then
+  bool is_knee = false;   ///< the first size below the threshold
 };
 
 /// Adds efficiency, limits and the knee. `threshold` is an efficiency in (0, 1].
 [[nodiscard]] std::vector<ScaleRow> judge(const std::vector<ScalePoint>& points, double threshold);
 
 /// Predicts each size in a worker process; `predict` gets the number of nodes.
-[[nodiscard]] std::vector<ScalePoint> scale(
-    const std::vector<std::int64_t>& nodes, std::size_t jobs,
-    const std::function<ScalePoint(std::int64_t)>& predict);
+[[nodiscard]] std::vector<ScalePoint> scale(const std::vector<std::int64_t>& nodes,
+                                            std::size_t jobs,
+                                            const std::function<ScalePoint(std::int64_t)>& predict, const WorkersProgress& progress = {});
 
 /// Node counts from "1,2,4", "2..16" (doubling), or both joined by commas. Throws ConfigError.
 [[nodiscard]] std::vector<std::int64_t> parse_nodes(const std::string& text);

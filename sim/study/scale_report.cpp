@@ -1,7 +1,6 @@
 // The table of a scaling study as text, JSON and CSV.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "sim/study/scale.hpp"
@@ -61,7 +60,8 @@ std::string scale_json(const std::vector<ScaleRow>& rows, double threshold) {
 
 std::string scale_csv(const std::vector<ScaleRow>& rows) {
   std::string text =
-      "nodes,gpus,step_time_s,tokens_per_s_per_gpu,efficiency,limiting_resource,knee,fits,refused\n";
+      "nodes,gpus,step_time_s,tokens_per_s_per_gpu,efficiency,limiting_resource,knee,fits,"
+      "refused\n";
   for (const ScaleRow& row : rows) {
     const ScalePoint& point = row.point;
     if (point.is_valid()) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
-#include <fmt/format.h>
-
 #include <chrono>
 #include <map>
 #include <set>
+
+#include <fmt/format.h>
 
 #include "sim/core/hash.hpp"
 #include "sim/report/trace.hpp"
@@ -84,11 +84,14 @@ std::vector<Comparison> comparisons_of(const Run& run, Seconds step) {
   return comparisons;
 }
 
-/// The numbers of the GPU file that this run leans on and that nobody measured on this GPU, by table.
+/// The numbers of the GPU file that this run leans on and that nobody measured on this GPU, by
+/// table.
 std::string leans_on(const Run& run) {
-  static const std::map<Dtype, std::string> names = {
-      {Dtype::fp32, "fp32"}, {Dtype::tf32, "tf32"}, {Dtype::fp16, "fp16"}, {Dtype::bf16, "bf16"},
-      {Dtype::fp8, "fp8"}};
+  static const std::map<Dtype, std::string> names = {{Dtype::fp32, "fp32"},
+                                                     {Dtype::tf32, "tf32"},
+                                                     {Dtype::fp16, "fp16"},
+                                                     {Dtype::bf16, "bf16"},
+                                                     {Dtype::fp8, "fp8"}};
   const bool is_flash = run.stack.kernels.attention != AttentionKernel::unfused;
   std::set<std::string> tables;
   for (const std::string& name : unmeasured(run.cluster.gpu)) {
@@ -124,8 +127,7 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   fill_rates(run, prediction.step_time.seconds(), prediction);
   prediction.breakdown = mean_breakdown(program, timeline);
   for (const Rank rank : representative_ranks(program)) {
-    prediction.by_role.emplace_back(program.body_of(rank).name,
-                                    breakdown(program, timeline, rank));
+    prediction.by_role.emplace_back(program.body_of(rank).name, breakdown(program, timeline, rank));
   }
   prediction.memory = memory_of(run, program, timeline);
   prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
@@ -134,12 +136,13 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
         fmt::format("transferred or assumed for {}: {} (foretrain check has each number's source)",
                     run.cluster.gpu.name, tables));
   }
-  if (const auto keys = unmeasured(run.stack); !keys.empty()) {
-    prediction.notes.push_back(
-        fmt::format("transferred or assumed in stack {}: {}", run.stack.name, fmt::join(keys, ", ")));
+  if (const auto keys = unmeasured(facts(run.stack)); !keys.empty()) {
+    prediction.notes.push_back(fmt::format("transferred or assumed in stack {}: {}", run.stack.name,
+                                           fmt::join(keys, ", ")));
   }
   if (!prediction.fits()) {
-    prediction.notes.push_back("this does not fit in memory; the time is what it would take if it did");
+    prediction.notes.push_back(
+        "this does not fit in memory; the time is what it would take if it did");
   }
   return prediction;
 }
@@ -163,8 +166,8 @@ Simulation simulate(const Run& run, const Progress& progress) {
   facts.events = simulation.timeline.events;
   facts.activities = simulation.timeline.activities;
   facts.lumping = fmt::format("{} ranks simulated, each on its own", facts.ranks);
-  facts.wall = Seconds(
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
+  facts.wall =
+      Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   return simulation;
 }
 

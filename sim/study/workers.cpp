@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/workers.hpp"
 
-#include <poll.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
+#include <poll.h>
+#include <sys/wait.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace foretrain {
 namespace {
@@ -69,7 +68,8 @@ std::optional<std::string> finish(Worker& worker) {
 }  // namespace
 
 std::vector<std::optional<std::string>> run_in_workers(
-    std::size_t count, std::size_t jobs, const std::function<std::string(std::size_t)>& work) {
+    std::size_t count, std::size_t jobs, const std::function<std::string(std::size_t)>& work,
+    const WorkersProgress& progress) {
   std::vector<std::optional<std::string>> results(count);
   std::vector<Worker> running;
   std::size_t next = 0;
@@ -86,6 +86,9 @@ std::vector<std::optional<std::string>> run_in_workers(
       if (waiting[i].revents != 0 && !read_some(running[i])) {
         results[running[i].index] = finish(running[i]);
         running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
+        if (progress) {
+          progress(next - running.size());
+        }
       }
     }
   }

@@ -14,8 +14,8 @@ namespace foretrain {
 
 struct CollectiveRequest {
   CollectiveKind kind = CollectiveKind::all_reduce;
-  Bytes payload;                   ///< the full vector, as in nccl-tests
-  std::vector<DeviceId> devices;   ///< distinct, in the order of the group
+  Bytes payload;                  ///< the full vector, as in nccl-tests
+  std::vector<DeviceId> devices;  ///< distinct, in the order of the group
 };
 
 using CollectiveFunction = FlowSchedule (*)(const CollectiveRequest& request,

@@ -1,6 +1,6 @@
 // Rings (Patarasuk and Yuan 2009, as NCCL builds them): chunks go round n-1 times, twice for an
-// all-reduce. Across nodes, one ring per NIC that the group can use, each leaving a node from another
-// of its GPUs.
+// all-reduce. Across nodes, one ring per NIC that the group can use, each leaving a node from
+// another of its GPUs.
 //
 // A ring is one flow over the links of all its edges: its chunks move in lockstep, so the slowest
 // edge sets the rate of all.
@@ -121,8 +121,7 @@ FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
     flow.bytes = ring_bytes(request.kind, request.payload, request.devices.size()) /
                  static_cast<double>(rings);
     flow.links = ring_links(nodes, index, rings, machine);
-    flow.rate_limit =
-        slowest(flow.links, machine.network()) * widest.share_at(request.payload);
+    flow.rate_limit = slowest(flow.links, machine.network()) * widest.share_at(request.payload);
     phase.flows.push_back(std::move(flow));
   }
   return {{std::move(phase)}};

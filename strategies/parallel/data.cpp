@@ -11,8 +11,8 @@ DataParallel::DataParallel(const Run& run, BodyWriter& writer) : run_(run), writ
 
 void DataParallel::gradients_ready(std::int64_t parameters) {
   pending_ += parameters;
-  const bool is_bucket_full = static_cast<double>(pending_) * run_.stack.gradient_size() >=
-                              run_.stack.bucket.value;
+  const bool is_bucket_full =
+      static_cast<double>(pending_) * run_.stack.gradient_size() >= run_.stack.bucket.value;
   if (stream_ != kCompute && is_bucket_full) {
     writer_.wait(stream_, writer_.record(kCompute));
     reduce(stream_);
@@ -38,7 +38,8 @@ void DataParallel::reduce(StreamIndex stream) {
     return;
   }
   const bool is_sharded = run_.parallel.zero >= 1;
-  const Bytes payload = static_cast<double>(std::exchange(pending_, 0)) * run_.stack.gradient_size();
+  const Bytes payload =
+      static_cast<double>(std::exchange(pending_, 0)) * run_.stack.gradient_size();
   writer_.op(stream, is_sharded ? "gradient reduce-scatter" : "gradient all-reduce",
              Collective{is_sharded ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce,
                         kDataGroup, payload});

@@ -1,5 +1,5 @@
-// Data parallelism: gradients summed over replicas, at the end of the step or bucket by bucket while
-// backward runs; with ZeRO-1 scattered, and the updated parameters gathered.
+// Data parallelism: gradients summed over replicas, at the end of the step or bucket by bucket
+// while backward runs; with ZeRO-1 scattered, and the updated parameters gathered.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -27,8 +27,8 @@ class DataParallel {
   const Run& run_;
   BodyWriter& writer_;
   StreamIndex stream_ = kCompute;
-  std::int64_t pending_ = 0;         // parameters whose gradients wait for a full bucket
-  std::optional<EventId> reduced_;   // of the last bucket on the data stream
+  std::int64_t pending_ = 0;        // parameters whose gradients wait for a full bucket
+  std::optional<EventId> reduced_;  // of the last bucket on the data stream
 };
 
 }  // namespace foretrain

@@ -20,8 +20,7 @@ void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& wri
   if (is_shared && (shape.has_embedding || shape.has_head)) {
     const double rows = static_cast<double>(
         padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor);
-    const Bytes payload =
-        rows * static_cast<double>(run.model.hidden) * run.stack.gradient_size();
+    const Bytes payload = rows * static_cast<double>(run.model.hidden) * run.stack.gradient_size();
     writer.op(kCompute, "tied embedding all-reduce",
               Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
   }

@@ -26,8 +26,8 @@ std::string_view name_of(CollectiveKind kind) {
 std::optional<CollectiveKind> boundary_collective(Boundary boundary, Direction direction,
                                                   bool sequence_parallel) {
   // The backward of entering does what the forward of leaving does, and the other way round.
-  const bool is_sum = (boundary == Boundary::leave_tensor_parallel) ==
-                      (direction == Direction::forward);
+  const bool is_sum =
+      (boundary == Boundary::leave_tensor_parallel) == (direction == Direction::forward);
   if (sequence_parallel) {
     return is_sum ? CollectiveKind::reduce_scatter : CollectiveKind::all_gather;
   }

@@ -11,8 +11,8 @@ namespace foretrain {
 
 enum class Direction : std::uint8_t { forward, backward };
 
-/// Megatron's conjugate operators (Shoeybi et al. 2019; with sequence parallelism Korthikanti et al.
-/// 2022, section 4.2.2): an all-reduce at one end per direction, or a gather and a scatter.
+/// Megatron's conjugate operators (Shoeybi et al. 2019; with sequence parallelism Korthikanti et
+/// al. 2022, section 4.2.2): an all-reduce at one end per direction, or a gather and a scatter.
 [[nodiscard]] std::optional<CollectiveKind> boundary_collective(Boundary boundary,
                                                                 Direction direction,
                                                                 bool sequence_parallel);

@@ -18,8 +18,10 @@ PipelineTransfer::PipelineTransfer(const Run& run, BodyWriter& writer, TensorPar
     payload_ = Bytes(std::ceil(payload_.value / static_cast<double>(run.parallel.tensor)));
   }
   if (run.parallel.pipeline > 1) {
-    forward_ = {writer.add_stream("pipeline send next"), writer.add_stream("pipeline receive previous")};
-    backward_ = {writer.add_stream("pipeline send previous"), writer.add_stream("pipeline receive next")};
+    forward_ = {writer.add_stream("pipeline send next"),
+                writer.add_stream("pipeline receive previous")};
+    backward_ = {writer.add_stream("pipeline send previous"),
+                 writer.add_stream("pipeline receive next")};
   }
 }
 

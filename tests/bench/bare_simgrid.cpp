@@ -3,9 +3,10 @@
 
 #include <chrono>
 #include <map>
-#include <simgrid/s4u.hpp>
 #include <string>
 #include <utility>
+
+#include <simgrid/s4u.hpp>
 
 namespace foretrain::bench {
 namespace {
@@ -42,8 +43,7 @@ class Collector {
       pending_ += delay->duration.value;
     } else if (const auto* collective = std::get_if<Collective>(&op.action)) {
       sleep();
-      const Group& group =
-          program_.groups[binding.communicators[collective->communicator].index()];
+      const Group& group = program_.groups[binding.communicators[collective->communicator].index()];
       if (group.members.front() == rank) {
         std::vector<DeviceId> devices;
         for (const Rank member : group.members) {
@@ -121,7 +121,8 @@ double run_bare(const BareLoad& load) {
   auto* source = zone->create_host("source", 1e9);
   std::vector<s4u::Link*> links;
   for (std::size_t i = 0; i < load.link_capacities.size(); ++i) {
-    links.push_back(zone->create_link(std::to_string(i), load.link_capacities[i])->set_latency(0.0));
+    links.push_back(
+        zone->create_link(std::to_string(i), load.link_capacities[i])->set_latency(0.0));
   }
   std::vector<s4u::Host*> targets;
   for (const auto& route : load.routes) {

@@ -1,12 +1,12 @@
 // What the engine costs: the two examples, and the same activities in a bare SimGrid loop, in one
 // run. Activities are SimGrid's sleeps and transfers; events are the ops of the program.
 // SPDX-License-Identifier: Apache-2.0
-#include <benchmark/benchmark.h>
-#include <sys/resource.h>
-
 #include <chrono>
 #include <stdexcept>
 #include <string>
+#include <sys/resource.h>
+
+#include <benchmark/benchmark.h>
 
 #include "sim/study/simulate.hpp"
 #include "strategies/lower.hpp"
@@ -21,8 +21,8 @@ const std::string kRoot = FORETRAIN_SOURCE_DIR;
 Run load(const std::string& example) {
   const std::string directory = kRoot + "/examples/" + example;
   config::Sources sources;
-  const config::Value root = config::parse_toml(sources, "run.toml",
-                                                config::read_file(directory + "/run.toml"));
+  const config::Value root =
+      config::parse_toml(sources, "run.toml", config::read_file(directory + "/run.toml"));
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
   const RunFile file = read_run(reader);

@@ -33,8 +33,7 @@ inline Volume collectives(const Program& program, Rank rank, std::string_view ax
     if (collective == nullptr || collective->kind != kind || (phase && op.phase != *phase)) {
       return;
     }
-    const GroupId group =
-        program.ranks[rank.index()].communicators.at(collective->communicator);
+    const GroupId group = program.ranks[rank.index()].communicators.at(collective->communicator);
     if (program.text(program.groups[group.index()].axis) == axis) {
       ++sum.count;
       sum.bytes += collective->payload;

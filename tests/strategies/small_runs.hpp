@@ -12,7 +12,8 @@
 namespace foretrain::testing {
 
 /// GPUs behind a switch at 100 GB/s each way and NICs of 10 GB/s. A collective inside a node waits
-/// 10 us + 1 us per step; across nodes 20 us + 5 us per step that leaves a node; a message 4 or 8 us.
+/// 10 us + 1 us per step; across nodes 20 us + 5 us per step that leaves a node; a message 4 or 8
+/// us.
 [[nodiscard]] Cluster small_cluster(std::int64_t gpus_per_node, std::int64_t nics_per_node);
 
 /// Unfused attention without dropout; nothing overlaps; 1 MB buckets; the host takes 1 ms per step.

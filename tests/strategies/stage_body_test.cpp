@@ -1,7 +1,7 @@
 // Activation memory over a step, against closed forms.
 //
-// s = 64 tokens, b = 2 sequences, h = 64, a = 8 heads, L = 8 layers, p = stages, m = 4 micro-batches.
-// SPDX-License-Identifier: Apache-2.0
+// s = 64 tokens, b = 2 sequences, h = 64, a = 8 heads, L = 8 layers, p = stages, m = 4
+// micro-batches. SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "sim/report/memory_curve.hpp"
@@ -46,8 +46,9 @@ double peak_activations(const Run& run, std::size_t rank) {
 
 TEST_CASE("the first stage of 1F1B keeps p micro-batches of its layers' activations",
           "[strategies]") {
-  // Korthikanti et al. 2022, eq. 1 and section 4.2.3: s b h (34 + 5 a s / h) per layer, L / p layers
-  // on a stage, p micro-batches in flight; the embedding's dropout mask of s b h is theirs, too.
+  // Korthikanti et al. 2022, eq. 1 and section 4.2.3: s b h (34 + 5 a s / h) per layer, L / p
+  // layers on a stage, p micro-batches in flight; the embedding's dropout mask of s b h is theirs,
+  // too.
   for (const std::int64_t p : {1, 2, 4}) {
     const double layers = 8.0 / static_cast<double>(p);
     const double head = p == 1 ? 4 * kSbh * (1 + 384.0 / 64) : 0;  // section 4.3, padded vocabulary
@@ -111,8 +112,7 @@ TEST_CASE("with sequence parallelism full recomputation keeps 2 s b h / t per la
           "[strategies]") {
   Run run = trained_with_dropout(2, 2, Recompute::full);
   run.parallel.sequence_parallel = true;
-  CHECK(peak_activations(run, 0) ==
-        2 * (4 * kSbh + kSbh / 2) + 16 * kSbh + 2.5 * kScores);
+  CHECK(peak_activations(run, 0) == 2 * (4 * kSbh + kSbh / 2) + 16 * kSbh + 2.5 * kScores);
 }
 
 TEST_CASE("the memory curve of a played step peaks where the program does", "[strategies]") {

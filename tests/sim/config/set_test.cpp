@@ -80,7 +80,7 @@ TEST_CASE("an unknown assigned key is reported at the key", "[config]") {
           b.finish();
           diagnostics.throw_if_any();
         }) ==
-        "--set a.b={ c = 1 }:1:7: a.b: unknown key 'c'; did you mean 'd'?\n"
+        "--set a.b={ c = 1 }:1:7: a.b: unknown key 'c'; the keys here are d\n"
         "  a.b={ c = 1 }\n"
         "        ^");
 }

@@ -33,7 +33,8 @@ TEST_CASE("kernels of one stream run back to back", "[engine]") {
   CHECK(timeline.events == 3);
 }
 
-TEST_CASE("a collective starts when its last member has come and ends for all at once", "[engine]") {
+TEST_CASE("a collective starts when its last member has come and ends for all at once",
+          "[engine]") {
   ProgramMaker maker(3);
   for (std::size_t rank = 0; rank < 3; ++rank) {
     maker.op(rank, Delay{Seconds(1e-3 * static_cast<double>(rank))});
@@ -80,8 +81,7 @@ TEST_CASE("max-min sharing gives what a bottleneck elsewhere leaves over", "[eng
 class TwiceCosts : public FakeCosts {
  public:
   TwiceCosts() : FakeCosts(4, 1_GBps) {}
-  [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
-                                            DeviceId) const override {
+  [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from, DeviceId) const override {
     std::vector<LinkId> links(from == DeviceId(0) ? 2 : 1, LinkId(0));
     return {{FlowPhase{Seconds(0), {Flow{payload, links, BytesPerSecond(0)}}}}};
   }
@@ -142,8 +142,7 @@ TEST_CASE("programs can be played one after the other in one process, each from 
   ProgramMaker maker(2);
   maker.op(0, Send{1, 0, 1_MB}).op(1, Recv{0, 0, 1_MB});
   for (int i = 0; i < 3; ++i) {
-    CHECK_THAT(play(maker.program(), FakeCosts(2, 1_GBps)).end.value,
-               WithinRel(1e-3, kTolerance));
+    CHECK_THAT(play(maker.program(), FakeCosts(2, 1_GBps)).end.value, WithinRel(1e-3, kTolerance));
   }
 }
 

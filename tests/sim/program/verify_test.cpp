@@ -38,8 +38,7 @@ TEST_CASE("a program of kernels, messages, collectives and events is accepted", 
 TEST_CASE("a receive without a send is refused with its place", "[program]") {
   ProgramMaker maker(2);
   maker.op(1, Kernels{maker.kernels(1)}).op(1, Recv{0, 0, 1_MB});
-  CHECK(refusal(maker.program()) ==
-        "invalid program: rank 1 stream compute op 1 waits for ever");
+  CHECK(refusal(maker.program()) == "invalid program: rank 1 stream compute op 1 waits for ever");
 }
 
 TEST_CASE("two blocking sends that face each other are refused", "[program]") {
@@ -48,8 +47,7 @@ TEST_CASE("two blocking sends that face each other are refused", "[program]") {
     const auto other = static_cast<std::uint32_t>(1 - rank);
     maker.op(rank, Send{other, 0, 1_MB}).op(rank, Recv{other, 0, 1_MB});
   }
-  CHECK(refusal(maker.program()) ==
-        "invalid program: rank 0 stream compute op 0 waits for ever");
+  CHECK(refusal(maker.program()) == "invalid program: rank 0 stream compute op 0 waits for ever");
 }
 
 TEST_CASE("an event that is recorded twice is refused", "[program]") {
@@ -66,8 +64,7 @@ TEST_CASE("streams that wait for each other's events are refused", "[program]") 
   const EventId b = maker.event(0);
   maker.op(0, Wait{a}).op(0, Record{b});
   maker.op(0, Wait{b}, Phase::forward, 1).op(0, Record{a}, Phase::forward, 1);
-  CHECK(refusal(maker.program()) ==
-        "invalid program: rank 0 stream compute op 0 waits for ever");
+  CHECK(refusal(maker.program()) == "invalid program: rank 0 stream compute op 0 waits for ever");
 }
 
 TEST_CASE("members of a group that are at different collectives are refused", "[program]") {
@@ -89,8 +86,7 @@ TEST_CASE("a send and its receive must agree on the payload", "[program]") {
 TEST_CASE("memory that is allocated must be freed", "[program]") {
   ProgramMaker maker(1);
   maker.op(0, Alloc{MemoryClass::activations, 5_MB});
-  CHECK(refusal(maker.program()) ==
-        "invalid program: rank 0 does not free what it allocated");
+  CHECK(refusal(maker.program()) == "invalid program: rank 0 does not free what it allocated");
 }
 
 TEST_CASE("ids that point nowhere are refused", "[program]") {
@@ -102,8 +98,7 @@ TEST_CASE("ids that point nowhere are refused", "[program]") {
   }
   SECTION("a communicator slot") {
     maker.op(0, Collective{CollectiveKind::all_reduce, 7, 1_MB});
-    CHECK(refusal(maker.program()) ==
-          "invalid program: rank 0 stream compute op 0: no such group");
+    CHECK(refusal(maker.program()) == "invalid program: rank 0 stream compute op 0: no such group");
   }
   SECTION("a peer slot") {
     maker.op(0, Send{7, 0, 1_MB});

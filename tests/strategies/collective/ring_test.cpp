@@ -83,9 +83,9 @@ TEST_CASE("every ring goes through every member once and leaves and enters every
   }
 }
 
-TEST_CASE("the rings of one group leave and enter a node through different NICs",
-          "[collective]") {
-  // Any group, also with members bunched behind one NIC: no NIC carries two rings of a group one way.
+TEST_CASE("the rings of one group leave and enter a node through different NICs", "[collective]") {
+  // Any group, also with members bunched behind one NIC: no NIC carries two rings of a group one
+  // way.
   std::mt19937 random(7);
   for (int i = 0; i < 500; ++i) {
     const std::int64_t nics = std::int64_t{1} << (random() % 4);
@@ -115,11 +115,11 @@ TEST_CASE("as many rings run as the node with the fewest NICs in the group allow
   const auto rings = [&](const std::vector<std::size_t>& members) {
     return ring_of(*machine, members).phases.at(0).flows.size();
   };
-  CHECK(rings({0, 1, 2, 3, 4, 5, 6, 7}) == 1);    // NVLink alone
+  CHECK(rings({0, 1, 2, 3, 4, 5, 6, 7}) == 1);  // NVLink alone
   CHECK(rings({0, 8}) == 1);
-  CHECK(rings({0, 1, 8, 9}) == 1);                // two GPUs behind one NIC
+  CHECK(rings({0, 1, 8, 9}) == 1);  // two GPUs behind one NIC
   CHECK(rings({0, 2, 8, 10}) == 2);
-  CHECK(rings({0, 2, 4, 6, 8, 9}) == 1);          // four NICs here, one there
+  CHECK(rings({0, 2, 4, 6, 8, 9}) == 1);  // four NICs here, one there
   CHECK(rings({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}) == 4);
 }
 

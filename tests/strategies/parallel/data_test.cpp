@@ -30,9 +30,9 @@ Volume on_data_axis(const Program& program, std::size_t rank, CollectiveKind kin
 
 TEST_CASE("without ZeRO each rank's gradients are all-reduced once, in the stack's width",
           "[strategies]") {
-  for (const auto& [accumulation, width] :
-       {std::pair{Accumulation::in_gemm, 4_B}, {Accumulation::separate_16_bit, 2_B},
-        {Accumulation::separate_fp32, 4_B}}) {
+  for (const auto& [accumulation, width] : {std::pair{Accumulation::in_gemm, 4_B},
+                                            {Accumulation::separate_16_bit, 2_B},
+                                            {Accumulation::separate_fp32, 4_B}}) {
     for (const bool is_overlapped : {false, true}) {
       for (const std::int64_t pipeline : {1, 2}) {
         Run run = small_run(2, pipeline, 2);
@@ -97,8 +97,7 @@ TEST_CASE("overlapped gradients go bucket by bucket, the rest at the end", "[str
   }
 }
 
-TEST_CASE("overlapped gradients hide behind the backward of the last micro-batch",
-          "[strategies]") {
+TEST_CASE("overlapped gradients hide behind the backward of the last micro-batch", "[strategies]") {
   Run run = small_run(1, 1, 2);
   run.stack.bucket.value = 100_KiB;
   const Seconds in_line = play_run(run).timeline.end;
@@ -111,8 +110,7 @@ TEST_CASE("tied embeddings of two stages are summed once per step", "[strategies
   const Run run = small_run(2, 4, 1);
   const Program program = lower(run);
   for (std::size_t rank = 0; rank < 8; ++rank) {
-    const Volume volume =
-        collectives(program, Rank(rank), "embedding", CollectiveKind::all_reduce);
+    const Volume volume = collectives(program, Rank(rank), "embedding", CollectiveKind::all_reduce);
     CHECK(volume.bytes == Bytes(rank < 2 || rank >= 6 ? 256 * 64 * 4 : 0));
   }
   Run untied = run;

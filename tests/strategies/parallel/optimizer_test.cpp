@@ -31,8 +31,7 @@ TEST_CASE("the stages hold the model's parameters and the padding of its vocabul
   CHECK(parameters_of_stages(run) == parameters(run.model) + 2 * 84 * 64);
 }
 
-TEST_CASE("tied embeddings are held twice as soon as first and last stage differ",
-          "[strategies]") {
+TEST_CASE("tied embeddings are held twice as soon as first and last stage differ", "[strategies]") {
   for (const std::int64_t pipeline : {2, 4, 8}) {
     const Run run = small_run(1, pipeline, 1);
     CHECK(parameters_of_stages(run) == parameters(run.model) + (84 + 384) * 64);

@@ -18,7 +18,9 @@ constexpr std::int64_t kMicroBatches = 4;
 constexpr std::int64_t kLayers = 4;  // of one of two stages
 constexpr Bytes kActivation(2.0 * 64 * 64 * 2);
 
-Run tensor_run() { return small_run(2, 2, 1); }  // ranks 0 and 1 are the first stage, 2 and 3 the last
+Run tensor_run() {
+  return small_run(2, 2, 1);
+}  // ranks 0 and 1 are the first stage, 2 and 3 the last
 
 Volume on_tensor_axis(const Program& program, std::size_t rank, CollectiveKind kind,
                       std::optional<Phase> phase = std::nullopt) {
@@ -67,9 +69,10 @@ TEST_CASE("with both branches side by side a layer needs one all-reduce forward 
                kMicroBatches * 2 * kLayers);
 }
 
-TEST_CASE("sequence parallelism makes a gather and a scatter of each all-reduce and gathers inputs "
-          "again",
-          "[strategies]") {
+TEST_CASE(
+    "sequence parallelism makes a gather and a scatter of each all-reduce and gathers inputs "
+    "again",
+    "[strategies]") {
   // Korthikanti et al. 2022, section 4.2.2: per layer and direction two gathers and two scatters;
   // backward two more gathers, of the inputs that were kept as 1/t.
   Run run = tensor_run();
@@ -114,22 +117,23 @@ TEST_CASE("overlap moves collectives to a stream of their own and changes no vol
     const Program in_line = lower(run);
     run.stack.overlap_tensor_parallel = true;
     const Program beside = lower(run);
-    for (const auto kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
-                            CollectiveKind::reduce_scatter}) {
+    for (const auto kind :
+         {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter}) {
       for (std::size_t rank = 0; rank < 4; ++rank) {
         check_volume(on_tensor_axis(beside, rank, kind), on_tensor_axis(in_line, rank, kind).count);
       }
     }
     CHECK(gemm_flops(beside, Rank(0)) == gemm_flops(in_line, Rank(0)));
-    CHECK(std::any_of(beside.bodies[0].streams.begin(), beside.bodies[0].streams.end(),
-                      [](const Stream& stream) { return stream.name == "tensor" && !stream.ops.empty(); }));
+    CHECK(std::any_of(
+        beside.bodies[0].streams.begin(), beside.bodies[0].streams.end(),
+        [](const Stream& stream) { return stream.name == "tensor" && !stream.ops.empty(); }));
   }
 }
 
 TEST_CASE("without tensor parallelism nothing is sent on its axis", "[strategies]") {
   const Program program = lower(small_run(1, 2, 1));
-  for (const auto kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
-                          CollectiveKind::reduce_scatter}) {
+  for (const auto kind :
+       {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter}) {
     check_volume(on_tensor_axis(program, 0, kind), 0);
   }
 }

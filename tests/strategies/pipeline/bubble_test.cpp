@@ -25,8 +25,7 @@ double bubble(const PipelineSchedule& schedule, const PipelineShape& shape, Slot
 
 }  // namespace
 
-TEST_CASE("the bubble of every schedule is (p - 1) / (v m) with free communication",
-          "[pipeline]") {
+TEST_CASE("the bubble of every schedule is (p - 1) / (v m) with free communication", "[pipeline]") {
   // Narayanan et al., SC'21, section 2.2: p - 1 forwards and backwards of one chunk pass before the
   // last stage starts and after it ends; a step has v m of each.
   for (const PipelineSchedule& schedule : pipeline_schedules()) {

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/strategies/random_runs.hpp"
+
+#include <algorithm>
+
+#include "tests/models/fixtures.hpp"
+#include "tests/strategies/small_runs.hpp"
+
+namespace foretrain::testing {
+
+Run RandomRuns::next() {
+  const std::int64_t tensor = std::int64_t{1} << number(0, 2);
+  const std::int64_t pipeline = number(1, 4);
+  const std::int64_t data = number(1, std::max<std::int64_t>(1, 16 / (tensor * pipeline)));
+  Run run = small_run(tensor, pipeline, data);
+  draw_layout(run);
+  draw_model(run);
+  draw_stack(run.stack);
+  draw_network(run.cluster);
+  return run;
+}
+
+void RandomRuns::draw_layout(Run& run) {
+  const std::int64_t pipeline = run.parallel.pipeline;
+  const std::int64_t data = run.data_parallel();
+  run.parallel.zero = number(0, 1);
+  run.parallel.sequence_parallel = run.parallel.tensor > 1 && coin();
+  run.parallel.schedule = coin() ? "1f1b" : "gpipe";
+  std::int64_t micro_batches = number(1, 5);
+  if (pipeline > 1 && coin()) {
+    run.parallel.schedule = "interleaved-1f1b";
+    run.parallel.virtual_stages = number(1, 2);
+    micro_batches = pipeline * number(1, 2);
+  }
+  run.training.micro_batch = number(1, 2);
+  run.training.global_batch = micro_batches * run.training.micro_batch * data;
+  run.training.sequence_length = 64 * number(1, 16);
+  run.training.recompute = static_cast<Recompute>(number(0, 2));
+}
+
+void RandomRuns::draw_model(Run& run) {
+  const std::int64_t chunks = run.parallel.pipeline * run.parallel.virtual_stages;
+  const std::int64_t layers = chunks * number(1, 2);
+  const std::int64_t hidden = 128 * number(1, 8);
+  switch (number(0, 3)) {
+    case 0:
+      run.model = gpt(layers, hidden, 16);
+      break;
+    case 1:
+      run.model = neox(layers, hidden, 16);
+      break;
+    case 2:
+      run.model = llama(layers, hidden, 16);
+      break;
+    default:
+      run.model = mixtral(layers, hidden, 16);
+      break;
+  }
+  run.model.vocabulary = number(100, 5000);
+}
+
+void RandomRuns::draw_stack(Stack& stack) {
+  stack.kernels.attention = coin() ? AttentionKernel::unfused : AttentionKernel::flash2;
+  stack.kernels.dropout = coin();
+  stack.accumulation = static_cast<Accumulation>(number(0, 2));
+  stack.overlap_gradients = coin();
+  stack.overlap_tensor_parallel = coin();
+  stack.scatter_gather = coin();
+  stack.blocking_sends = coin();
+  stack.bucket.value = Bytes(1e5 * static_cast<double>(number(1, 100)));
+  stack.host_per_layer.value = Seconds(1e-6 * static_cast<double>(number(0, 20)));
+  stack.host_per_micro_batch.value = Seconds(1e-6 * static_cast<double>(number(0, 100)));
+}
+
+void RandomRuns::draw_network(Cluster& cluster) {
+  cluster.node.rate.value = BytesPerSecond(1e9 * static_cast<double>(number(20, 500)));
+  cluster.fabric.rate.value = BytesPerSecond(1e9 * static_cast<double>(number(1, 50)));
+  if (coin()) {
+    cluster.fabric.size_shares = {{Bytes(1e5), 0.4}, {Bytes(1e7), 0.9}};
+  }
+}
+
+std::string describe(const Run& run) {
+  const Parallel& parallel = run.parallel;
+  const auto text = [](auto number) { return std::to_string(number); };
+  return "tensor " + text(parallel.tensor) + (parallel.sequence_parallel ? " sequence" : "") +
+         " pipeline " + text(parallel.pipeline) + " x " + text(parallel.virtual_stages) + " " +
+         parallel.schedule + " data " + text(run.data_parallel()) + " zero " + text(parallel.zero) +
+         " micro-batches " + text(run.num_micro_batches()) + " of " +
+         text(run.training.micro_batch) + " x " + text(run.training.sequence_length) +
+         " recompute " + text(static_cast<int>(run.training.recompute)) + " layers " +
+         text(run.model.layers) + " hidden " + text(run.model.hidden) + " overlap " +
+         text(run.stack.overlap_gradients) + text(run.stack.overlap_tensor_parallel) +
+         " blocking " + text(run.stack.blocking_sends) + " scatter " +
+         text(run.stack.scatter_gather);
+}
+
+}  // namespace foretrain::testing

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checks across the fields of a run: each message names the keys of both sides.
+#include "tests/strategies/run_files.hpp"
+#include "tests/support/catch.hpp"
+#include "tests/support/scratch_folder.hpp"
+
+namespace foretrain::testing {
+
+namespace {
+
+/// kRunFile on a platform of the test's own, made of the small cluster file with one change.
+std::string error_on_platform(std::string_view from, std::string_view to,
+                              const std::string& more = "") {
+  const ScratchFolder folder;
+  const std::string path = folder.write("mine.toml", spoilt(kClusterFile, from, to));
+  std::string text = spoilt(kRunFile, "dgx-a100-40gb", path);
+  text = spoilt(text, "nodes = 12\n", more);
+  return mistakes_in(text);
+}
+
+}  // namespace
+
+TEST_CASE("a run is resolved with the files that it names", "[strategies]") {
+  const Run run = resolve_text(std::string(kRunFile));
+  CHECK(run.model.layers == 44);
+  CHECK(run.cluster.gpus_per_node == 8);
+  CHECK(run.stack.name == "generic");
+  CHECK(run.num_gpus() == 96);
+  CHECK(run.data_parallel() == 12);
+  CHECK(run.num_micro_batches() == 32);
+  CHECK(run.tokens_per_step() == 1536.0 * 2048);
+}
+
+TEST_CASE("without nodes a run takes the platform's", "[strategies]") {
+  CHECK(resolve_text(spoilt(kRunFile, "nodes = 12\n", "")).nodes == 12);
+}
+
+TEST_CASE("paths of a run file are relative to its folder", "[strategies]") {
+  const ScratchFolder folder;
+  static_cast<void>(folder.write("mine.toml", std::string(kClusterFile)));
+  std::string text = spoilt(kRunFile, "dgx-a100-40gb", "mine.toml");
+  text = spoilt(text, "nodes = 12", "nodes = 2");
+  config::Sources sources;
+  const Run run = resolve(read_run_text(text, sources), sources, source_catalogue(), folder.path());
+  CHECK(run.cluster.name == "Test cluster");
+  CHECK(run.num_gpus() == 16);
+}
+
+TEST_CASE("no more nodes than the platform has", "[strategies]") {
+  CHECK(error_on_platform("nodes = 2\n", "nodes = 2\n", "nodes = 5\n") ==
+        R"(run.toml:3:9: nodes: nodes 5 is more than the 4 that platform 'Test cluster' has
+  nodes = 5
+          ^)");
+}
+
+TEST_CASE("a GPU runs only the data types and attention kernels that its file has numbers for",
+          "[strategies]") {
+  CHECK(
+      error_on_platform("a100-sxm4-80gb", "v100-sxm2-32gb") ==
+      R"(run.toml: stack: stack 'generic' runs an attention kernel that GPU 'V100 SXM2 32GB' of platform 'Test cluster' has no parameters for
+run.toml:4:1: training.precision: precision bf16 has no GEMM parameters in the file of GPU 'V100 SXM2 32GB' of platform 'Test cluster', which has fp32, fp16
+  [training]
+  ^)");
+}
+
+TEST_CASE("the degrees of parallelism divide the GPUs, and the nodes that would do are named",
+          "[strategies]") {
+  CHECK(
+      run_error("tensor = 2\npipeline = 4", "tensor = 8\npipeline = 16") ==
+      R"(run.toml:11:10: parallel.tensor: tensor 8 x pipeline 16 = 128, but the platform has 96 GPUs: nodes = 16 gives 128
+  tensor = 8
+           ^)");
+  CHECK(
+      run_error("tensor = 2", "tensor = 5") ==
+      R"(run.toml:11:10: parallel.tensor: tensor 5 x pipeline 4 = 20, but the platform has 96 GPUs: nodes = 15 gives 120
+  tensor = 5
+           ^)");
+  CHECK(
+      run_error("tensor = 2\npipeline = 4", "tensor = 64\npipeline = 4") ==
+      R"(run.toml:11:10: parallel.tensor: tensor 64 x pipeline 4 = 256, but the platform has 96 GPUs: nodes = 32 gives 256
+  tensor = 64
+           ^)");
+}
+
+TEST_CASE("a stated data-parallel degree is checked against what is left", "[strategies]") {
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\ndata = 8") ==
+      R"(run.toml:13:8: parallel.data: data 8 was asked for, but tensor 2 x pipeline 4 = 8 of 96 GPUs leaves 12
+  data = 8
+         ^)");
+}
+
+TEST_CASE("the batch divides over the replicas, and the nearest batches that do are named",
+          "[strategies]") {
+  CHECK(
+      run_error("global_batch = 1536", "global_batch = 1000") ==
+      R"(run.toml:7:16: training.global_batch: global_batch 1000 is not a multiple of micro_batch 4 x data parallel 12 = 48; 960 and 1008 are
+  global_batch = 1000
+                 ^)");
+  CHECK(
+      run_error("global_batch = 1536", "global_batch = 10") ==
+      R"(run.toml:7:16: training.global_batch: global_batch 10 is not a multiple of micro_batch 4 x data parallel 12 = 48; 48 is
+  global_batch = 10
+                 ^)");
+}
+
+TEST_CASE("layers divide over stages and chunks", "[strategies]") {
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 3") ==
+      R"(run.toml:12:12: parallel.pipeline: pipeline 3 x virtual_stages 1 = 3 does not divide the 44 layers of the model
+  pipeline = 3
+             ^)");
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 3") ==
+      R"(run.toml:12:12: parallel.pipeline: pipeline 4 x virtual_stages 3 = 12 does not divide the 44 layers of the model
+  pipeline = 4
+             ^)");
+}
+
+TEST_CASE("virtual stages need a pipeline and a schedule that interleaves", "[strategies]") {
+  CHECK(run_error("pipeline = 4", "pipeline = 1\nvirtual_stages = 4") ==
+        R"(run.toml:13:18: parallel.virtual_stages: virtual_stages 4 has no effect with pipeline 1
+  virtual_stages = 4
+                   ^)");
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 11\nschedule = \"1f1b\"") ==
+      R"(run.toml:14:12: parallel.schedule: this schedule keeps a stage's layers together, but virtual_stages = 11: use schedule = "interleaved-1f1b"
+  schedule = "1f1b"
+             ^)");
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 11\nschedule = \"gpipe\"") ==
+      R"(run.toml:14:12: parallel.schedule: this schedule keeps a stage's layers together, but virtual_stages = 11: use schedule = "interleaved-1f1b"
+  schedule = "gpipe"
+             ^)");
+}
+
+TEST_CASE("interleaving needs whole groups of micro-batches", "[strategies]") {
+  CHECK(
+      run_error("global_batch = 1536\nmicro_batch = 4\n\n[parallel]\ntensor = 2\npipeline = 4",
+                "global_batch = 1440\nmicro_batch = 4\n\n[parallel]\ntensor = 2\npipeline = "
+                "4\nvirtual_stages = 11\nschedule = \"interleaved-1f1b\"") ==
+      R"(run.toml:14:12: parallel.schedule: interleaving takes micro-batches in groups of pipeline = 4, but there are 30 micro-batches per step
+  schedule = "interleaved-1f1b"
+             ^)");
+}
+
+TEST_CASE("tensor parallelism divides heads, key-value heads and the MLP", "[strategies]") {
+  CHECK(run_error("tensor = 2", "tensor = 3") ==
+        R"(run.toml:11:10: parallel.tensor: tensor 3 does not divide the model's heads 64
+  tensor = 3
+           ^)");
+  CHECK(mistakes_in("model = \"llama-3-70b\"\nplatform = \"dgx-a100-80gb\"\nnodes = "
+                    "12\n\n[training]\nsequence_length = 2048\nglobal_batch = "
+                    "1536\n\n[parallel]\ntensor = 16\n") ==
+        R"(run.toml:10:10: parallel.tensor: tensor 16 does not divide the model's kv_heads 8
+  tensor = 16
+           ^)");
+}
+
+TEST_CASE("sequence parallelism needs tensor parallelism and a sequence that it divides",
+          "[strategies]") {
+  CHECK(
+      run_error("tensor = 2\npipeline = 4", "tensor = 1\npipeline = 4\nsequence_parallel = true") ==
+      R"(run.toml:13:21: parallel.sequence_parallel: sequence_parallel has no effect with tensor 1
+  sequence_parallel = true
+                      ^)");
+  CHECK(
+      run_error(
+          "sequence_length = 2048\nglobal_batch = 1536\nmicro_batch = 4\n\n[parallel]\ntensor = 2",
+          "sequence_length = 2047\nglobal_batch = 1536\nmicro_batch = 4\n\n[parallel]\ntensor = "
+          "2\nsequence_parallel = true") ==
+      R"(run.toml:6:19: training.sequence_length: sequence_length 2047 is not a multiple of tensor 2, as sequence_parallel needs
+  sequence_length = 2047
+                    ^)");
+}
+
+TEST_CASE("a sequence is no longer than the model's positions", "[strategies]") {
+  CHECK(
+      mistakes_in("model = \"gpt2\"\nplatform = \"dgx-a100-40gb\"\nnodes = "
+                  "1\n\n[training]\nsequence_length = 2048\nglobal_batch = 64\n") ==
+      R"(run.toml:6:19: training.sequence_length: sequence_length 2048 is more than the 1024 learned positions of the model
+  sequence_length = 2048
+                    ^)");
+}
+
+TEST_CASE("names of models, platforms and stacks that do not exist are answered with the nearest",
+          "[strategies]") {
+  CHECK(run_error("gpt-neox-20b", "gpt-neox-2b") ==
+        R"(run.toml:1:9: model: no model is called 'gpt-neox-2b'; did you mean 'gpt-neox-20b'?
+  model = "gpt-neox-2b"
+          ^)");
+  CHECK(
+      run_error("dgx-a100-40gb", "dgx-a100-40") ==
+      R"(run.toml:2:12: platform: no cluster is called 'dgx-a100-40'; did you mean 'dgx-a100-40gb'?
+  platform = "dgx-a100-40"
+             ^)");
+  CHECK(
+      run_error("nodes = 12", "nodes = 12\nstack = \"megatron-lm-2023\"") ==
+      R"(run.toml:4:9: stack: no stack is called 'megatron-lm-2023'; did you mean 'megatron-lm-2022'?
+  stack = "megatron-lm-2023"
+          ^)");
+  CHECK(
+      run_error("nodes = 12", "nodes = 12\nstack = \"deepspeed\"") ==
+      R"(run.toml:4:9: stack: no stack is called 'deepspeed'; there are generic, megatron-deepspeed-2022, megatron-lm-2022
+  stack = "deepspeed"
+          ^)");
+  CHECK(run_error("model = \"gpt-neox-20b\"\nplatform = \"dgx-a100-40gb\"",
+                  "model = \"gpt-neox-2b\"\nplatform = \"dgx-a100-40\"\nstack = \"genric\"") ==
+        R"(run.toml:1:9: model: no model is called 'gpt-neox-2b'; did you mean 'gpt-neox-20b'?
+  model = "gpt-neox-2b"
+          ^
+run.toml:2:12: platform: no cluster is called 'dgx-a100-40'; did you mean 'dgx-a100-40gb'?
+  platform = "dgx-a100-40"
+             ^
+run.toml:3:9: stack: no stack is called 'genric'; did you mean 'generic'?
+  stack = "genric"
+          ^)");
+}
+
+TEST_CASE("a run that is too large to be simulated is refused before it is tried", "[strategies]") {
+  CHECK(
+      run_error("nodes = 12", "nodes = 768") ==
+      R"(run.toml:3:9: nodes: nodes 768 makes 6144 ranks of 6 streams each; at most 30000 streams are simulated
+  nodes = 768
+          ^
+run.toml:7:16: training.global_batch: global_batch 1536 is not a multiple of micro_batch 4 x data parallel 768 = 3072; 3072 is
+  global_batch = 1536
+                 ^)");
+  CHECK(
+      run_error("global_batch = 1536\nmicro_batch = 4",
+                "global_batch = 99999996\nmicro_batch = 1") ==
+      R"(run.toml:7:16: training.global_batch: global_batch 99999996 makes 99999996 layer passes per step on each of 96 ranks; at most 1000000, and 10000000 in all, are simulated
+  global_batch = 99999996
+                 ^)");
+}
+
+}  // namespace foretrain::testing
