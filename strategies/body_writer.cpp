@@ -32,12 +32,12 @@ void BodyWriter::kernel(std::string_view name, const MemoryBound& shape) {
   pending_.push_back({builder_.name(name), shape});
 }
 
-void BodyWriter::op(StreamIndex stream, std::string_view name, Action action) {
+void BodyWriter::op(StreamIndex stream, std::string_view name, const Action& action) {
   if (stream == kCompute) {
     end_run();
   }
   body_.streams[stream].ops.push_back(
-      {std::move(action), builder_.name(name), tag_.phase, tag_.micro_batch, tag_.chunk});
+      {action, builder_.name(name), tag_.phase, tag_.micro_batch, tag_.chunk});
 }
 
 EventId BodyWriter::record(StreamIndex stream) {

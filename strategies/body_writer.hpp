@@ -41,7 +41,7 @@ class BodyWriter {
   std::vector<Kernel> take_back_while(Predicate matches);
 
   /// Adds an op; on the compute stream it comes after the kernels so far.
-  void op(StreamIndex stream, std::string_view name, Action action);
+  void op(StreamIndex stream, std::string_view name, const Action& action);
   /// Records a new event at this place of a stream.
   [[nodiscard]] EventId record(StreamIndex stream);
   void wait(StreamIndex stream, EventId event);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "platforms/cluster.hpp"
-#include "sim/engine/engine.hpp"
+#include "sim/program/cost_model.hpp"
 
 namespace foretrain {
 

@@ -8,9 +8,13 @@
 namespace foretrain {
 
 /// Slots of RankBinding::communicators in the bodies that strategies write.
-enum CommunicatorSlot : std::uint32_t { kTensorGroup, kDataGroup, kModelGroup, kEmbeddingGroup };
+inline constexpr std::uint32_t kTensorGroup = 0;
+inline constexpr std::uint32_t kDataGroup = 1;
+inline constexpr std::uint32_t kModelGroup = 2;
+inline constexpr std::uint32_t kEmbeddingGroup = 3;
 /// Slots of RankBinding::peers; the last stage's next is the first (chunks go round).
-enum PeerSlot : std::uint32_t { kNextStage, kPreviousStage };
+inline constexpr std::uint32_t kNextStage = 0;
+inline constexpr std::uint32_t kPreviousStage = 1;
 
 /// Model states and work of one rank of one stage.
 struct StageShape {

@@ -1,5 +1,7 @@
 // Pieces that several blocks are made of. Inside models/blocks only; callers see blocks.hpp.
-//
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
 // b = sequences, s = tokens per sequence, h = hidden, a = heads, q = key-value heads, d = head
 // dimension, f = width of the MLP, V = vocabulary, t = tensor-parallel degree, e = bytes of one
 // activation.
@@ -7,8 +9,6 @@
 // Memory traffic is counted from what a kernel must read and write once: a pass that reads one
 // tensor and writes one costs 2 e per element. Where an op is one kernel or several, KernelChoices
 // says which.
-// SPDX-License-Identifier: Apache-2.0
-#pragma once
 
 #include <cstdint>
 #include <string_view>

@@ -1,3 +1,4 @@
+// foretrain check: reads and resolves a run file, and says what it comes to without simulating it.
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 #include <ostream>

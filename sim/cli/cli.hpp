@@ -12,18 +12,18 @@
 #include "sim/engine/engine.hpp"
 #include "strategies/plan.hpp"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's name
 class App;
 }
 
 namespace foretrain::cli {
 
-enum ExitCode : int {
-  kGood = 0,
-  kOurFault = 1,
-  kBadInput = 2,
-  kConditionFailed = 3  ///< it ran, but what was asked for does not hold (does not fit in memory)
-};
+// Exit codes.
+inline constexpr int kGood = 0;
+inline constexpr int kOurFault = 1;
+inline constexpr int kBadInput = 2;
+inline constexpr int kConditionFailed =
+    3;  ///< it ran, but does not fit in memory, or none could run
 
 /// Where a command writes. Data goes to `out`, talk and progress to `talk`.
 struct Console {

@@ -1,3 +1,4 @@
+// The table of commands, and how a line of arguments becomes one of them and an exit code.
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <exception>

@@ -1,3 +1,4 @@
+// foretrain list: what the catalogues and tables hold, by kind.
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <memory>
@@ -132,6 +133,7 @@ int list_command(const Options& options, Console& console) {
 std::function<int()> add_list(CLI::App& app, Console& console) {
   auto options = std::make_shared<Options>();
   std::vector<std::string> names;
+  names.reserve(kKinds.size());
   for (const Kind& known : kKinds) {
     names.emplace_back(known.name);
   }

@@ -1,3 +1,4 @@
+// The program: hands its arguments and streams to the command line, and exits with its code.
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
 #include <unistd.h>

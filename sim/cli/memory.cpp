@@ -1,3 +1,4 @@
+// foretrain memory: what fills the memory of each stage, and whether it fits.
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 #include <ostream>

@@ -1,3 +1,4 @@
+// foretrain scale: one run at several sizes, in worker processes.
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/scale.hpp"
 

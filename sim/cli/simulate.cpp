@@ -1,3 +1,4 @@
+// foretrain simulate: one training step, told as text, JSON or CSV, and traced on request.
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 

@@ -7,25 +7,10 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
-#include "sim/program/network.hpp"
+#include "sim/program/cost_model.hpp"
 #include "sim/program/program.hpp"
 
 namespace foretrain {
-
-/// What a program costs on a platform. The engine asks; platforms and strategies answer. Answers
-/// must not depend on when or how often they are asked for.
-class CostModel {
- public:
-  virtual ~CostModel() = default;
-  [[nodiscard]] virtual const Network& network() const = 0;
-  /// Time of one kernel that has the device to itself.
-  [[nodiscard]] virtual Seconds kernel_time(const Kernel& kernel, DeviceId device) const = 0;
-  /// How one collective of `devices` (in the order of the group) is carried out.
-  [[nodiscard]] virtual FlowSchedule collective(CollectiveKind kind, Bytes payload,
-                                                const std::vector<DeviceId>& devices) const = 0;
-  [[nodiscard]] virtual FlowSchedule point_to_point(Bytes payload, DeviceId from,
-                                                    DeviceId to) const = 0;
-};
 
 /// When an op was reached, when what it needs was there, and when it was over. A kernel is ready at
 /// once; a collective when the last member has come; a receive when its sender has; a wait when it

@@ -130,8 +130,8 @@ World::~World() {
 #pragma GCC diagnostic pop
 }
 
-ActorId World::spawn(const std::string& name, std::function<void()> body) {
-  impl_->actors.push_back(s4u::Actor::create(name, impl_->source, std::move(body)));
+ActorId World::spawn(const std::string& name, const std::function<void()>& body) {
+  impl_->actors.push_back(s4u::Actor::create(name, impl_->source, body));
   return ActorId(impl_->actors.size() - 1);
 }
 

@@ -41,7 +41,7 @@ class World {
   World& operator=(const World&) = delete;
 
   /// Adds an actor that runs `body` from time zero. REQUIRES: before run(); body does not throw.
-  ActorId spawn(const std::string& name, std::function<void()> body);
+  ActorId spawn(const std::string& name, const std::function<void()>& body);
   /// Runs until no actor can go on. Actors that are still blocked then are ended.
   void run();
   [[nodiscard]] Seconds now() const;

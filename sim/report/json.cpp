@@ -1,3 +1,4 @@
+// Predictions as JSON objects: numbers in SI base units, names with their unit.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,7 @@
+// Predictions as text for people: the verdict, where the time goes, what fills the memory.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -12,7 +14,7 @@ namespace {
 constexpr std::size_t kBarWidth = 30;
 
 std::string bar(double share) {
-  const auto length = static_cast<std::size_t>(share * kBarWidth + 0.5);
+  const auto length = static_cast<std::size_t>(std::lround(share * kBarWidth));
   return std::string(std::min(length, kBarWidth), '#');
 }
 

@@ -47,7 +47,8 @@ struct ScaleRow {
 /// Predicts each size in a worker process; `predict` gets the number of nodes.
 [[nodiscard]] std::vector<ScalePoint> scale(const std::vector<std::int64_t>& nodes,
                                             std::size_t jobs,
-                                            const std::function<ScalePoint(std::int64_t)>& predict, const WorkersProgress& progress = {});
+                                            const std::function<ScalePoint(std::int64_t)>& predict,
+                                            const WorkersProgress& progress = {});
 
 /// Node counts from "1,2,4", "2..16" (doubling), or both joined by commas. Throws ConfigError.
 [[nodiscard]] std::vector<std::int64_t> parse_nodes(const std::string& text);

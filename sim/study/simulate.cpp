@@ -76,9 +76,11 @@ std::vector<Comparison> comparisons_of(const Run& run, Seconds step) {
                            half_of_peak(run).value, "s", measured.source});
   }
   if (measured.flops_per_gpu) {
-    const auto [work, name] = counted_flops(run, measured);
-    const auto rate = [&](Seconds time) { return (work / time).value / gpus(run) * 1e-12; };
-    comparisons.push_back({name, measured.flops_per_gpu->value * 1e-12, rate(step),
+    const auto counted = counted_flops(run, measured);
+    const auto rate = [&](Seconds time) {
+      return (counted.first / time).value / gpus(run) * 1e-12;
+    };
+    comparisons.push_back({counted.second, measured.flops_per_gpu->value * 1e-12, rate(step),
                            rate(half_of_peak(run)), "TFLOP/s", measured.source});
   }
   return comparisons;

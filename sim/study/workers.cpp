@@ -40,7 +40,11 @@ Worker start(std::size_t index, const std::function<std::string(std::size_t)>& w
   }
   if (process == 0) {
     ::close(ends[0]);
-    write_all(ends[1], work(index));
+    try {
+      write_all(ends[1], work(index));
+    } catch (...) {
+      ::_exit(1);  // must not go on as if it were the parent
+    }
     ::_exit(0);  // neither flushes nor destroys what belongs to the parent
   }
   ::close(ends[1]);
@@ -78,6 +82,7 @@ std::vector<std::optional<std::string>> run_in_workers(
       running.push_back(start(next++, work));
     }
     std::vector<pollfd> waiting;
+    waiting.reserve(running.size());
     for (const Worker& worker : running) {
       waiting.push_back({worker.pipe, POLLIN, 0});
     }

@@ -15,8 +15,8 @@ namespace foretrain {
 using WorkersProgress = std::function<void(std::size_t done)>;
 
 /// Calls `work(i)` for i in [0, count) in child processes, at most `jobs` at a time, and returns
-/// what each came to, by i. A child that dies leaves nothing. Throws std::system_error when no
-/// process can be started. REQUIRES: work does not throw; jobs >= 1.
+/// what each came to, by i. A child that dies or throws leaves nothing. Throws
+/// std::system_error when no process can be started. REQUIRES: jobs >= 1.
 [[nodiscard]] std::vector<std::optional<std::string>> run_in_workers(
     std::size_t count, std::size_t jobs, const std::function<std::string(std::size_t)>& work,
     const WorkersProgress& progress = {});

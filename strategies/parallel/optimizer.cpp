@@ -18,9 +18,9 @@ double updated(const Run& run, const StageShape& shape) {
 void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
   const bool is_shared = run.model.tied_embeddings && run.parallel.pipeline > 1;
   if (is_shared && (shape.has_embedding || shape.has_head)) {
-    const double rows = static_cast<double>(
-        padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor);
-    const Bytes payload = rows * static_cast<double>(run.model.hidden) * run.stack.gradient_size();
+    const std::int64_t rows =
+        padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
+    const Bytes payload = static_cast<double>(rows * run.model.hidden) * run.stack.gradient_size();
     writer.op(kCompute, "tied embedding all-reduce",
               Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
   }

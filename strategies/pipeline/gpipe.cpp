@@ -7,6 +7,7 @@ namespace foretrain {
 
 std::vector<Slot> gpipe(const PipelineShape& shape, std::int32_t) {
   std::vector<Slot> slots;
+  slots.reserve(2 * static_cast<std::size_t>(shape.micro_batches));
   for (std::int32_t micro_batch = 0; micro_batch < shape.micro_batches; ++micro_batch) {
     slots.push_back({true, micro_batch, 0});
   }

@@ -82,7 +82,7 @@ class LinkLoad {
 TEST_CASE("the parts of a step add up to it exactly, and it is no shorter than any resource's work",
           "[strategies]") {
   RandomRuns runs(1);
-  for (int i = 0; i < 120; ++i) {
+  for (int i = 0; i < 200; ++i) {
     const Run run = runs.next();
     INFO(describe(run));
     const Played played = play_run(run);

@@ -11,7 +11,7 @@ namespace foretrain::testing {
 Run RandomRuns::next() {
   const std::int64_t tensor = std::int64_t{1} << number(0, 2);
   const std::int64_t pipeline = number(1, 4);
-  const std::int64_t data = number(1, std::max<std::int64_t>(1, 16 / (tensor * pipeline)));
+  const std::int64_t data = number(1, std::max<std::int64_t>(1, 8 / (tensor * pipeline)));
   Run run = small_run(tensor, pipeline, data);
   draw_layout(run);
   draw_model(run);

@@ -37,14 +37,14 @@ constexpr std::array<Layer, 11> kLayers = {{
 // Third parties that only some folders may know, so that one folder changes when they do.
 struct ThirdParty {
   std::string_view prefix;
-  std::array<std::string_view, 3> folders;
+  std::array<std::string_view, 4> folders;
 };
 
 constexpr std::array<ThirdParty, 5> kThirdParties = {{
     {"simgrid/", {"sim/engine"}},
     {"xbt/", {"sim/engine"}},
     {"toml++/", {"sim/config"}},
-    {"nlohmann/", {"sim/config", "sim/report", "sim/cli"}},
+    {"nlohmann/", {"sim/config", "sim/report", "sim/study", "sim/cli"}},
     {"CLI/", {"sim/cli"}},
 }};
 

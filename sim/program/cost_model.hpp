@@ -1,0 +1,31 @@
+// The questions that playing a program raises, and that a platform answers: how long is a kernel,
+// which flows is a collective.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "sim/core/ids.hpp"
+#include "sim/core/units.hpp"
+#include "sim/program/kernel.hpp"
+#include "sim/program/network.hpp"
+#include "sim/program/program.hpp"
+
+namespace foretrain {
+
+/// What a program costs on a platform. The engine asks; platforms and strategies answer. Answers
+/// must not depend on when or how often they are asked for.
+class CostModel {
+ public:
+  virtual ~CostModel() = default;
+  [[nodiscard]] virtual const Network& network() const = 0;
+  /// Time of one kernel that has the device to itself.
+  [[nodiscard]] virtual Seconds kernel_time(const Kernel& kernel, DeviceId device) const = 0;
+  /// How one collective of `devices` (in the order of the group) is carried out.
+  [[nodiscard]] virtual FlowSchedule collective(CollectiveKind kind, Bytes payload,
+                                                const std::vector<DeviceId>& devices) const = 0;
+  [[nodiscard]] virtual FlowSchedule point_to_point(Bytes payload, DeviceId from,
+                                                    DeviceId to) const = 0;
+};
+
+}  // namespace foretrain

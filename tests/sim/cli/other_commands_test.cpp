@@ -1,0 +1,139 @@
+// The commands memory, check, list and scale.
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "sim/config/catalogue.hpp"
+#include "strategies/collective/collective.hpp"
+#include "tests/sim/cli/command_line.hpp"
+#include "tests/support/catch.hpp"
+
+using Json = nlohmann::json;
+
+namespace foretrain::testing {
+namespace {
+
+const std::string kRoot = FORETRAIN_SOURCE_DIR;
+
+}  // namespace
+
+TEST_CASE("memory says what each stage holds, in three formats", "[cli]") {
+  const SmallRun small;
+  const Outcome text = small("memory");
+  CHECK(text.code == cli::kGood);
+  CHECK(has(text.out, "GB per GPU"));
+  CHECK(has(text.out, "stage 1"));
+  const Json json = Json::parse(small("memory", {"--format", "json"}).out);
+  CHECK(json.at("fits") == true);
+  CHECK(json.at("memory") == Json::parse(small("simulate", {"--format", "json"}).out).at("memory"));
+  const auto lines = split(small("memory", {"--format", "csv"}).out, '\n');
+  REQUIRE(lines.size() == 3);
+  for (const std::string& line : lines) {
+    CHECK(split(line, ',').size() == split(lines[0], ',').size());
+  }
+}
+
+TEST_CASE("check shows the resolved model, platform, stack and layout", "[cli]") {
+  const Outcome outcome = SmallRun()("check");
+  CHECK(outcome.code == cli::kGood);
+  CHECK(outcome.talk.empty());
+  CHECK(has(outcome.out, "model gpt2: 124,439,808 parameters"));
+  CHECK(has(outcome.out, "stack generic"));
+  CHECK(has(outcome.out,
+            "layout: tensor 2 x pipeline 2 x data 2 = 8 GPUs; 4 micro-batches of 1 sequences"));
+  CHECK(has(outcome.out, "stage 0: 6 layers, embedding"));
+  CHECK(has(outcome.out, "stage 1: 6 layers, head"));
+}
+
+TEST_CASE("check does not say whether a run fits", "[cli]") {
+  CHECK(SmallRun()("check", too_large()).code == cli::kGood);
+}
+
+TEST_CASE("list prints every file of the catalogues and every row of the tables", "[cli]") {
+  const Outcome all = command_line({"list"});
+  CHECK(all.code == cli::kGood);
+  CHECK(all.talk.empty());
+  for (const char* folder :
+       {"/models", "/platforms/clusters", "/platforms/gpus", "/strategies/stacks"}) {
+    for (const std::string& name : config::names_in(kRoot + folder)) {
+      CHECK(has(all.out, "\n  " + name + " "));
+    }
+  }
+  for (const PipelineSchedule& schedule : pipeline_schedules()) {
+    CHECK(has(all.out, std::string(schedule.sentence)));
+  }
+  for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+    CHECK(has(all.out, std::string(algorithm.sentence)));
+  }
+}
+
+TEST_CASE("list prints one kind when asked for it", "[cli]") {
+  const Outcome outcome = command_line({"list", "schedules"});
+  CHECK(outcome.code == cli::kGood);
+  CHECK(split(outcome.out, '\n').size() == 1 + pipeline_schedules().size());
+}
+
+TEST_CASE("scale finds where a constant batch stops paying", "[cli]") {
+  // Eight sequences on two nodes leave half the work per GPU, while the host's 20 ms per step stay.
+  const SmallRun small;
+  const std::vector<std::string> options = {"--nodes", "1,2,4", "--jobs", "2"};
+  const Outcome text = small("scale", options);
+  CHECK(text.code == cli::kGood);
+  CHECK(has(text.out, "gpt2 on DGX A100 40GB, 4 x HDR, strong scaling"));
+  CHECK(has(text.out, "<- knee (efficiency < 85 %)"));
+  const Json json = Json::parse(small("scale", with(options, {"--format", "json"})).out);
+  REQUIRE(json.at("points").size() == 3);
+  CHECK(json.at("points")[0].at("efficiency") == 1.0);
+  CHECK(json.at("points")[0].at("gpus") == 8);
+  CHECK(json.at("points")[1].at("is_knee") == true);
+  CHECK(json.at("points")[1].at("efficiency") < 0.85);
+  CHECK(json.at("points")[2].at("is_knee") == false);
+  CHECK(json.at("points")[0].at("step_time_s") ==
+        Json::parse(small("simulate", {"--format", "json"}).out).at("step_time_s"));
+}
+
+TEST_CASE("scale says of a size that cannot be why it cannot", "[cli]") {
+  // Eight sequences do not divide over 3 x 2 replicas.
+  const SmallRun small;
+  const std::vector<std::string> options = {"--nodes", "1,3", "--jobs", "1"};
+  const std::string reason =
+      "global_batch 8 is not a multiple of micro_batch 1 x data parallel 6 = 6; 6 and 12 are";
+  const Outcome text = small("scale", options);
+  CHECK(text.code == cli::kGood);
+  CHECK(has(text.out, reason));
+  const Json json = Json::parse(small("scale", with(options, {"--format", "json"})).out);
+  CHECK(json.at("points")[1].at("refused") == reason);
+  CHECK(has(small("scale", with(options, {"--format", "csv"})).out, "3,24,,,,,,,\"" + reason));
+  SECTION("and ends with 3 when no size can be") {
+    CHECK(small("scale", {"--nodes", "3", "--jobs", "1"}).code == cli::kConditionFailed);
+  }
+}
+
+TEST_CASE("a batch that grows with the nodes keeps more of its efficiency", "[cli]") {
+  const SmallRun small;
+  const std::vector<std::string> options = {"--nodes", "1..4", "--jobs", "1", "--format", "json"};
+  const Json strong = Json::parse(small("scale", options).out).at("points");
+  const Json weak = Json::parse(small("scale", with(options, {"--weak"})).out).at("points");
+  REQUIRE(weak.size() == 3);
+  CHECK(weak[0] == strong[0]);
+  for (const std::size_t i : {1U, 2U}) {
+    CHECK(weak[i].at("efficiency") > strong[i].at("efficiency"));
+  }
+  SECTION("sizes to which it does not grow by whole sequences are refused") {
+    // One replica on three nodes, so the batch need not be a multiple of three.
+    const Outcome odd = small("scale", {"--nodes", "4", "--jobs", "1", "--weak", "--set", "nodes=3",
+                                        "--set", "parallel.tensor=12"});
+    CHECK(odd.code == cli::kConditionFailed);
+    CHECK(has(odd.out, "global_batch 8 cannot be scaled from 3 to 4 nodes"));
+  }
+}
+
+TEST_CASE("node counts that cannot be read end with 2", "[cli]") {
+  const Outcome outcome = SmallRun()("scale", {"--nodes", "1..x"});
+  CHECK(outcome.code == cli::kBadInput);
+  CHECK(outcome.out.empty());
+  CHECK(outcome.talk ==
+        "error: --nodes:1:1: expected node counts such as \"1,2,4\" or \"2..64\" (doubling), got "
+        "\"1..x\"\n");
+}
+
+}  // namespace foretrain::testing
