@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/engine/engine.hpp"
 
+#include <algorithm>
 #include <deque>
 #include <exception>
 #include <map>
@@ -140,7 +141,7 @@ class Player::StreamActor {
       event.waiting.push_back(id_);
       world_.suspend();
     }
-    spans_.push_back({start, world_.now(), world_.now()});
+    book(start, world_.now(), world_.now());
   }
 
   void play(const Collective& collective) {
@@ -158,7 +159,7 @@ class Player::StreamActor {
         world_.resume(member);
       }
     }
-    spans_.push_back({start, meeting.ready, world_.now()});
+    book(start, meeting.ready, world_.now());
   }
 
   void play(const Send& send) {
@@ -187,7 +188,7 @@ class Player::StreamActor {
       carry_out(schedule);
       world_.resume(partner);
     }
-    spans_.push_back({start, box.ready, world_.now()});
+    book(start, box.ready, world_.now());
   }
 
   void carry_out(const RoutedSchedule& schedule) {
@@ -197,11 +198,20 @@ class Player::StreamActor {
     }
   }
 
+  // A sleep may end a rounding error before the sum of what it was made of; a stream's time never
+  // runs backwards.
+  void book(Seconds start, Seconds ready, Seconds end) {
+    const Seconds begin = std::max(start, booked_);
+    const Seconds from = std::max(ready, begin);
+    booked_ = std::max(end, from);
+    spans_.push_back({begin, from, booked_});
+  }
+
   // Adds time that nobody can observe until flush().
   void busy(Seconds duration) {
     const Seconds start = world_.now() + pending_;
     pending_ += duration;
-    spans_.push_back({start, start, world_.now() + pending_});
+    book(start, start, world_.now() + pending_);
   }
   void flush() {
     world_.sleep(std::exchange(pending_, Seconds(0)));
@@ -220,6 +230,7 @@ class Player::StreamActor {
   std::vector<Span>& spans_;
   ActorId id_;
   Seconds pending_{0};
+  Seconds booked_{0};  // where the last span ends
 };
 
 void Player::spawn_streams() {

@@ -24,7 +24,7 @@ class RouteZone : public routing::NetZoneImpl {
  public:
   explicit RouteZone(const std::string& name) : NetZoneImpl(name) {}
 
-  void add_route(const routing::NetPoint* target, std::vector<LinkImpl*> links) {
+  void set_route(const routing::NetPoint* target, std::vector<LinkImpl*> links) {
     if (routes_.size() <= target->id()) {
       routes_.resize(target->id() + 1);
     }
@@ -115,7 +115,7 @@ World::World(const Network& network, const std::vector<Route>& routes)
     if (routes[i].rate_limit > BytesPerSecond(0)) {
       route.push_back(limiting_link(*zone, routes[i].rate_limit, limits));
     }
-    zone->add_route(host->get_netpoint(), std::move(route));
+    zone->set_route(host->get_netpoint(), std::move(route));
     impl_->targets.push_back(host);
   }
   zone->get_iface()->seal();

@@ -114,8 +114,9 @@ TEST_CASE("times and sizes of a stack have units, and counts are within reason",
       R"(stack.toml:13:19: gradient_bucket: expected a size such as "80 GB", got "160 ms" (a time, not a size)
   gradient_bucket = "160 ms"
                     ^)");
-  CHECK(stack_error("= 30", "= 0") ==
-        R"(stack.toml:14:33: optimizer_bytes_per_parameter: expected a number from 1.0 to 1000.0, got 0.0
+  CHECK(
+      stack_error("= 30", "= 0") ==
+      R"(stack.toml:14:33: optimizer_bytes_per_parameter: expected a number from 1.0 to 1000.0, got 0.0
   optimizer_bytes_per_parameter = 0
                                   ^)");
 }

@@ -81,7 +81,7 @@ TEST_CASE("backward mirrors forward, and ends a region with its entering GEMMs' 
               "attention_norm_gradient", "residual_gradient_add"});
 }
 
-TEST_CASE("a layer enters and leaves twice; with a parallel residual it leaves once", "[models]") {
+TEST_CASE("a layer enters and leaves twice and a parallel residual leaves once", "[models]") {
   for (const std::int64_t t : {1, 2}) {
     const Work serial = layer_work(gpt(1, 512, 8), shard(1, 256, t));
     const Work parallel = layer_work(neox(1, 512, 8), shard(1, 256, t));
