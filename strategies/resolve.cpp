@@ -59,11 +59,11 @@ class Check {
       : file_(file), run_(run), diagnostics_(diagnostics) {}
 
   void all() {
-    if (!nodes() || !grid()) {
-      return;
+    const bool has_grid = nodes() && grid();
+    if (has_grid) {
+      size();
+      batch();
     }
-    size();
-    batch();
     layers();
     tensor();
     sequence();

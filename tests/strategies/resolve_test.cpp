@@ -69,10 +69,19 @@ TEST_CASE("the degrees of parallelism divide the GPUs, and the nodes that would 
       run_error("tensor = 2\npipeline = 4", "tensor = 8\npipeline = 16") ==
       R"(run.toml:11:10: parallel.tensor: tensor 8 x pipeline 16 = 128, but the platform has 96 GPUs: nodes = 16 gives 128
   tensor = 8
-           ^)");
+           ^
+run.toml:12:12: parallel.pipeline: pipeline 16 x virtual_stages 1 = 16 does not divide the 44 layers of the model
+  pipeline = 16
+             ^)");
   CHECK(
       run_error("tensor = 2", "tensor = 5") ==
       R"(run.toml:11:10: parallel.tensor: tensor 5 x pipeline 4 = 20, but the platform has 96 GPUs: nodes = 15 gives 120
+  tensor = 5
+           ^
+run.toml:11:10: parallel.tensor: tensor 5 does not divide the model's heads 64
+  tensor = 5
+           ^
+run.toml:11:10: parallel.tensor: tensor 5 does not divide the model's ffn 24576
   tensor = 5
            ^)");
   CHECK(

@@ -71,7 +71,7 @@ Run small_run(std::int64_t tensor, std::int64_t pipeline, std::int64_t data) {
   run.nodes = gpus / gpus_per_node;
   run.training.sequence_length = 64;
   run.training.micro_batch = 2;
-  run.training.global_batch = 4 * 2 * data;
+  run.training.global_batch = 8 * data;  // 4 micro-batches
   run.parallel.tensor = tensor;
   run.parallel.pipeline = pipeline;
   return run;

@@ -29,7 +29,7 @@ class ScratchFolder {
   [[nodiscard]] std::string path() const { return path_.string(); }
   /// Writes a file and returns its path.
   std::string write(const std::string& name, const std::string& text) const {
-    const std::string path = (path_ / name).string();
+    std::string path = (path_ / name).string();
     std::ofstream(path) << text;
     return path;
   }

@@ -14,6 +14,7 @@ namespace foretrain::testing {
 
 inline std::vector<DeviceId> devices(const std::vector<std::size_t>& numbers) {
   std::vector<DeviceId> ids;
+  ids.reserve(numbers.size());
   for (const std::size_t number : numbers) {
     ids.push_back(DeviceId(number));
   }
@@ -58,6 +59,7 @@ inline std::vector<double> end_times(const std::vector<CollectiveRequest>& reque
   }
   const Timeline timeline = play(maker.program(), CollectiveCosts(machine, algorithm));
   std::vector<double> ends;
+  ends.reserve(requests.size());
   for (const CollectiveRequest& request : requests) {
     ends.push_back(timeline.ranks[request.devices.front().index()][0][0].end.value);
   }

@@ -11,6 +11,7 @@ namespace {
 
 std::vector<Rank> ranks(const std::vector<std::size_t>& numbers) {
   std::vector<Rank> result;
+  result.reserve(numbers.size());
   for (const std::size_t number : numbers) {
     result.push_back(Rank(number));
   }

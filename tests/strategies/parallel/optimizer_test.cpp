@@ -11,6 +11,8 @@
 namespace foretrain::testing {
 namespace {
 
+constexpr std::int64_t kHidden = 64;
+
 std::int64_t parameters_of_stages(const Run& run) {
   std::int64_t sum = 0;
   for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
@@ -25,16 +27,16 @@ TEST_CASE("the stages hold the model's parameters and the padding of its vocabul
           "[strategies]") {
   // 300 tokens are padded to 384 rows of 64.
   Run run = small_run(1, 1, 1);
-  CHECK(parameters_of_stages(run) == parameters(run.model) + 84 * 64);
+  CHECK(parameters_of_stages(run) == parameters(run.model) + 84 * kHidden);
   // Untied, twice.
   run.model.tied_embeddings = false;
-  CHECK(parameters_of_stages(run) == parameters(run.model) + 2 * 84 * 64);
+  CHECK(parameters_of_stages(run) == parameters(run.model) + 2 * 84 * kHidden);
 }
 
 TEST_CASE("tied embeddings are held twice as soon as first and last stage differ", "[strategies]") {
   for (const std::int64_t pipeline : {2, 4, 8}) {
     const Run run = small_run(1, pipeline, 1);
-    CHECK(parameters_of_stages(run) == parameters(run.model) + (84 + 384) * 64);
+    CHECK(parameters_of_stages(run) == parameters(run.model) + (84 + 384) * kHidden);
   }
 }
 
@@ -43,8 +45,8 @@ TEST_CASE("tensor parallelism splits matrices and repeats norms and output biase
   // Repeated per rank: two norms of 2 h and two output biases of h per layer, the final norm of 2 h
   // and the position table. At tensor 2 the vocabulary is padded to 512.
   Run run = small_run(2, 1, 1);
-  const std::int64_t repeated = 8 * (2 * 2 + 2) * 64 + 2 * 64 + run.model.max_positions * 64;
-  CHECK(2 * parameters_of_stages(run) == parameters(run.model) + (512 - 300) * 64 + repeated);
+  const std::int64_t repeated = (8 * (2 * 2 + 2) + 2 + run.model.max_positions) * kHidden;
+  CHECK(2 * parameters_of_stages(run) == parameters(run.model) + (512 - 300) * kHidden + repeated);
 }
 
 TEST_CASE("virtual stages hold the same parameters in more pieces", "[strategies]") {

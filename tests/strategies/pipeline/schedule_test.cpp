@@ -66,7 +66,8 @@ TEST_CASE("every micro-batch goes forward once and backward once through every c
       REQUIRE((slot.chunk >= 0 && slot.chunk < shape.virtual_stages));
       seen.emplace(slot.is_forward, slot.micro_batch, slot.chunk);
     }
-    const auto all = static_cast<std::size_t>(2 * shape.micro_batches * shape.virtual_stages);
+    const std::size_t all = std::size_t{2} * static_cast<std::size_t>(shape.micro_batches) *
+                            static_cast<std::size_t>(shape.virtual_stages);
     REQUIRE(slots.size() == all);
     REQUIRE(seen.size() == all);
   });
