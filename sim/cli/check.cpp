@@ -73,7 +73,8 @@ std::string check_json(const Run& run) {
       {"hardware_flops_per_step", hardware_flops(run).value},
       {"platform", json_of(facts(run.cluster))},
       {"stack", json_of(facts(run.stack))}};
-  return json.dump(2) + "\n";
+  // A file name may be any bytes; JSON is UTF-8.
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 struct Options {

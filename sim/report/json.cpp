@@ -10,6 +10,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// A file name may be any bytes; JSON is UTF-8.
+std::string text_of(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 double decimal(Picoseconds time) { return time.seconds().value; }
 
 // Flat, so that the values add up to the step.
@@ -98,7 +103,7 @@ std::string to_json(const Prediction& prediction) {
   json["notes"] = prediction.notes;
   json["simulation"] = json_of(prediction.simulation);
   json["provenance"] = json_of(prediction.provenance);
-  return json.dump(2) + "\n";
+  return text_of(json);
 }
 
 std::string memory_json(const Prediction& prediction) {
@@ -107,7 +112,7 @@ std::string memory_json(const Prediction& prediction) {
                      {"fits", prediction.fits()},
                      {"memory", json_of(prediction.memory)},
                      {"provenance", json_of(prediction.provenance)}};
-  return json.dump(2) + "\n";
+  return text_of(json);
 }
 
 }  // namespace foretrain

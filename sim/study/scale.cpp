@@ -19,7 +19,7 @@ std::string pack(const ScalePoint& point) {
   return Json{
       {"gpus", point.gpus}, {"step", point.step_time.value}, {"tokens", point.tokens_per_second},
       {"fits", point.fits}, {"shares", point.shares},        {"refusal", point.refusal}}
-      .dump();
+      .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 ScalePoint unpack(std::int64_t nodes, const std::optional<std::string>& text) {

@@ -32,13 +32,13 @@ class ProgramMaker {
     }
   }
 
-  ProgramMaker& op(std::size_t rank, Action action, Phase phase = Phase::forward,
+  ProgramMaker& op(std::size_t rank, const Action& action, Phase phase = Phase::forward,
                    std::size_t stream = 0) {
     Body& body = builder_.program.bodies[rank];
     while (body.streams.size() <= stream) {
       body.streams.push_back({"stream " + std::to_string(body.streams.size()), {}});
     }
-    body.streams[stream].ops.push_back({std::move(action), op_name_, phase, -1, -1});
+    body.streams[stream].ops.push_back({action, op_name_, phase, -1, -1});
     return *this;
   }
   /// An event for record() and wait() ops of this rank.

@@ -30,7 +30,7 @@ TEST_CASE("the stages hold the model's parameters and the padding of its vocabul
   CHECK(parameters_of_stages(run) == parameters(run.model) + 84 * kHidden);
   // Untied, twice.
   run.model.tied_embeddings = false;
-  CHECK(parameters_of_stages(run) == parameters(run.model) + 2 * 84 * kHidden);
+  CHECK(parameters_of_stages(run) == parameters(run.model) + 168 * kHidden);
 }
 
 TEST_CASE("tied embeddings are held twice as soon as first and last stage differ", "[strategies]") {
