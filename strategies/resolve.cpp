@@ -38,20 +38,6 @@ auto try_load(Load load, const Position& position, const std::string& key, Diagn
   }
 }
 
-std::optional<FlashVersion> flash_version(AttentionKernel kernel) {
-  switch (kernel) {
-    case AttentionKernel::unfused:
-      return std::nullopt;
-    case AttentionKernel::flash1:
-      return FlashVersion::flash1;
-    case AttentionKernel::flash2:
-      return FlashVersion::flash2;
-    case AttentionKernel::flash3:
-      return FlashVersion::flash3;
-  }
-  return std::nullopt;
-}
-
 /// The checks of one run, in the order in which a reader would ask.
 class Check {
  public:

@@ -4,24 +4,25 @@
 #include <algorithm>
 
 #include "models/blocks/parts.hpp"
-#include "sim/core/error.hpp"
 
-namespace foretrain::blocks {
-namespace {
+namespace foretrain {
 
-FlashVersion version_of(AttentionKernel kernel) {
+std::optional<FlashVersion> flash_version(AttentionKernel kernel) {
   switch (kernel) {
+    case AttentionKernel::unfused:
+      return std::nullopt;
     case AttentionKernel::flash1:
       return FlashVersion::flash1;
     case AttentionKernel::flash2:
       return FlashVersion::flash2;
     case AttentionKernel::flash3:
       return FlashVersion::flash3;
-    case AttentionKernel::unfused:
-      break;
   }
-  FORETRAIN_ASSERT(false, "an unfused attention has no flash version");
+  return std::nullopt;
 }
+
+namespace blocks {
+namespace {
 
 // With a window shorter than the sequence each query sees w keys: a band of s w instead of a causal
 // triangle of s^2 / 2. The mask of the first w tokens is neglected.
@@ -36,7 +37,7 @@ FlashAttention flash_kernel(const Model& model, const Shard& shard, bool is_back
   flash.v_head_dim = model.head_dim;
   flash.is_causal = !has_window;
   flash.is_backward = is_backward;
-  flash.version = version_of(shard.kernels.attention);
+  flash.version = *flash_version(shard.kernels.attention);
   flash.dtype = unquantized(shard.dtype);
   return flash;
 }
@@ -154,4 +155,5 @@ Work attention_core(const Model& model, const Shard& shard) {
                                                              : flash_core(model, shard);
 }
 
-}  // namespace foretrain::blocks
+}  // namespace blocks
+}  // namespace foretrain

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <variant>
 #include <vector>
@@ -15,6 +16,9 @@ namespace foretrain {
 
 /// Which attention kernel runs: three kernels through HBM, or one of the flash family.
 enum class AttentionKernel : std::uint8_t { unfused, flash1, flash2, flash3 };
+
+/// The flash kernel that this is; nothing for the unfused one.
+[[nodiscard]] std::optional<FlashVersion> flash_version(AttentionKernel kernel);
 
 /// Software facts that change which kernels run and what they read and write.
 struct KernelChoices {
