@@ -62,9 +62,10 @@ void BodyWriter::end_run() {
   if (pending_.empty()) {
     return;
   }
+  const Seconds launches = static_cast<double>(pending_.size()) * per_kernel_;
   const KernelListId list = builder_.kernel_list(std::exchange(pending_, {}));
   body_.streams[kCompute].ops.push_back(
-      {Kernels{list}, label_, tag_.phase, tag_.micro_batch, tag_.chunk});
+      {Kernels{list, launches}, label_, tag_.phase, tag_.micro_batch, tag_.chunk});
 }
 
 }  // namespace foretrain

@@ -46,6 +46,9 @@ class BodyWriter {
   [[nodiscard]] EventId record(StreamIndex stream);
   void wait(StreamIndex stream, EventId event);
   void resident(MemoryClass memory, Bytes bytes);
+  /// Sets what launching one kernel costs the host, from here on.
+  void launch_time(Seconds per_kernel) { per_kernel_ = per_kernel; }
+  void allocator_slack(double share) { body_.allocator_slack = share; }
 
   [[nodiscard]] Body take();
   [[nodiscard]] ProgramBuilder& builder() { return builder_; }
@@ -57,6 +60,7 @@ class BodyWriter {
   Body body_;
   Tag tag_;
   NameId label_;
+  Seconds per_kernel_{0};
   std::vector<Kernel> pending_;
 };
 

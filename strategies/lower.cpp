@@ -13,22 +13,64 @@ GroupId add_group(ProgramBuilder& builder, std::string_view axis, std::vector<Ra
   return GroupId(builder.program.groups.size() - 1);
 }
 
-/// Ids of the groups of a layout, by the coordinates that tell them apart.
+/// Ids of the groups of a layout, by the coordinates that tell them apart; empty where not used.
 struct Groups {
   std::vector<GroupId> tensor;     // [data + stage * D]
   std::vector<GroupId> data;       // [tensor + stage * T]
   std::vector<GroupId> model;      // [data]
+  std::vector<GroupId> context;    // [tensor + T * (data / context + D / context * stage)]
+  std::vector<GroupId> shard;      // [tensor + T * (data / shard + D / shard * stage)]
+  std::vector<GroupId> parameter;  // likewise
+  std::vector<GroupId> replica;    // [tensor + T * (data % shard + shard * stage)]
   std::vector<GroupId> embedding;  // [tensor + data * T]
 };
 
-Groups add_groups(const Layout& layout, ProgramBuilder& builder) {
+void add_stage_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
+                      Groups& groups) {
+  for (std::size_t d = 0; d < layout.data; ++d) {
+    groups.tensor.push_back(add_group(builder, "tensor", layout.tensor_group(d, stage)));
+  }
+  for (std::size_t t = 0; t < layout.tensor; ++t) {
+    groups.data.push_back(add_group(builder, "data", layout.data_group(t, stage)));
+  }
+}
+
+// The order of the groups is the order of the vectors above.
+void add_context_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
+                        Groups& groups) {
+  for (std::size_t k = 0; k < layout.data / layout.context && layout.context > 1; ++k) {
+    for (std::size_t t = 0; t < layout.tensor; ++t) {
+      groups.context.push_back(add_group(builder, "context", layout.context_group(t, k, stage)));
+    }
+  }
+}
+
+void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
+                      Groups& groups) {
+  const bool is_hybrid = layout.shard < layout.data;
+  for (std::size_t k = 0; k < layout.data / layout.shard && layout.shard > 1; ++k) {
+    for (std::size_t t = 0; t < layout.tensor; ++t) {
+      const std::vector<Rank> members = layout.shard_group(t, k, stage);
+      groups.parameter.push_back(add_group(builder, "data", members));
+      if (is_hybrid) {
+        groups.shard.push_back(add_group(builder, "data", members));
+      }
+    }
+  }
+  for (std::size_t offset = 0; offset < layout.shard && is_hybrid; ++offset) {
+    for (std::size_t t = 0; t < layout.tensor; ++t) {
+      groups.replica.push_back(add_group(builder, "data", layout.replica_group(t, offset, stage)));
+    }
+  }
+}
+
+Groups add_groups(const Layout& layout, bool is_sharded, ProgramBuilder& builder) {
   Groups groups;
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
-    for (std::size_t d = 0; d < layout.data; ++d) {
-      groups.tensor.push_back(add_group(builder, "tensor", layout.tensor_group(d, stage)));
-    }
-    for (std::size_t t = 0; t < layout.tensor; ++t) {
-      groups.data.push_back(add_group(builder, "data", layout.data_group(t, stage)));
+    add_stage_groups(layout, stage, builder, groups);
+    add_context_groups(layout, stage, builder, groups);
+    if (is_sharded) {
+      add_shard_groups(layout, stage, builder, groups);
     }
   }
   for (std::size_t d = 0; d < layout.data; ++d) {
@@ -47,14 +89,28 @@ RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
   RankBinding binding;
   binding.body = BodyId(stage);
   binding.device = DeviceId(rank.index());
-  binding.communicators.resize(kModelGroup + 1);
-  binding.communicators[kTensorGroup] = groups.tensor[d + stage * layout.data];
-  binding.communicators[kDataGroup] = groups.data[t + stage * layout.tensor];
-  binding.communicators[kModelGroup] = groups.model[d];
-  if (layout.pipeline > 1) {
-    if (stage == 0 || stage == layout.pipeline - 1) {
-      binding.communicators.push_back(groups.embedding[t + d * layout.tensor]);
+  // Slots that no body of this layout uses hold the tensor group.
+  binding.communicators.assign(kNumGroupSlots, groups.tensor[d + stage * layout.data]);
+  const auto fill = [&binding](std::uint32_t slot, const std::vector<GroupId>& ids,
+                               std::size_t index) {
+    if (!ids.empty()) {
+      binding.communicators[slot] = ids[index];
     }
+  };
+  const auto place = [&](std::size_t group, std::size_t groups_per_stage) {
+    return t + layout.tensor * (group + groups_per_stage * stage);
+  };
+  const bool is_end = stage == 0 || stage == layout.pipeline - 1;
+  fill(kDataGroup, groups.data, t + stage * layout.tensor);
+  fill(kModelGroup, groups.model, d);
+  fill(kContextGroup, groups.context, place(d / layout.context, layout.data / layout.context));
+  fill(kShardGroup, groups.shard, place(d / layout.shard, layout.data / layout.shard));
+  fill(kParameterGroup, groups.parameter, place(d / layout.shard, layout.data / layout.shard));
+  fill(kReplicaGroup, groups.replica, place(d % layout.shard, layout.shard));
+  if (is_end) {
+    fill(kEmbeddingGroup, groups.embedding, t + d * layout.tensor);
+  }
+  if (layout.pipeline > 1) {
     binding.peers = {layout.rank(t, d, (stage + 1) % layout.pipeline),
                      layout.rank(t, d, (stage + layout.pipeline - 1) % layout.pipeline)};
   }
@@ -64,9 +120,9 @@ RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
 }  // namespace
 
 Layout layout_of(const Run& run) {
-  return {static_cast<std::size_t>(run.parallel.tensor),
-          static_cast<std::size_t>(run.data_parallel()),
-          static_cast<std::size_t>(run.parallel.pipeline)};
+  return {static_cast<std::size_t>(run.parallel.tensor), static_cast<std::size_t>(run.replicas()),
+          static_cast<std::size_t>(run.parallel.pipeline),
+          static_cast<std::size_t>(run.parallel.context), static_cast<std::size_t>(run.shards())};
 }
 
 Program lower(const Run& run) {
@@ -75,7 +131,7 @@ Program lower(const Run& run) {
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
     builder.program.bodies.push_back(stage_body(run, static_cast<std::int64_t>(stage), builder));
   }
-  const Groups groups = add_groups(layout, builder);
+  const Groups groups = add_groups(layout, run.parallel.zero >= 1, builder);
   for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
     builder.program.ranks.push_back(bind(Rank(rank), layout, groups));
   }
@@ -88,18 +144,25 @@ Flops model_flops(const Run& run) {
 }
 
 Flops hardware_flops(const Run& run) {
-  const double sequences = static_cast<double>(run.training.global_batch);
   const std::int64_t length = run.training.sequence_length;
+  const Flops layers = forward_flops(run.model, length) - head_flops(run.model, length);
+  const Flops core = attention_core_flops(run.model, length);
+  Flops again;  // of one sequence, were every layer recomputed; the head never is
   switch (run.training.recompute) {
     case Recompute::none:
-      return model_flops(run);
+      break;
     case Recompute::selective:
-      return model_flops(run) + sequences * attention_core_flops(run.model, length);
-    case Recompute::full:  // all layers again, not the head
-      return model_flops(run) +
-             sequences * (forward_flops(run.model, length) - head_flops(run.model, length));
+      again = core;
+      break;
+    case Recompute::operators:
+      again = 0.5 * (layers - core);
+      break;
+    case Recompute::full:
+      again = layers;
+      break;
   }
-  return model_flops(run);
+  return model_flops(run) + static_cast<double>(run.training.global_batch) * again /
+                                static_cast<double>(run.training.recompute_every);
 }
 
 }  // namespace foretrain

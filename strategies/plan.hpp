@@ -15,7 +15,9 @@
 
 namespace foretrain {
 
-enum class Recompute : std::uint8_t { none, selective, full };
+/// What backward computes again: nothing; the attention core (Korthikanti et al. 2022); every other
+/// GEMM of a layer and all that is element-wise (torchtitan's per-op policy); the whole layer.
+enum class Recompute : std::uint8_t { none, selective, operators, full };
 enum class Optimizer : std::uint8_t { adam };
 
 struct Training {
@@ -25,16 +27,20 @@ struct Training {
   Dtype precision = Dtype::bf16;     ///< of parameters, activations and GEMM inputs
   Optimizer optimizer = Optimizer::adam;
   Recompute recompute = Recompute::none;
-  std::optional<double> tokens;  ///< of the whole training
+  std::int64_t recompute_every = 1;  ///< only in every n-th layer
+  std::optional<double> tokens;      ///< of the whole training
 };
 
 struct Parallel {
   std::int64_t tensor = 1;
   std::int64_t pipeline = 1;
+  std::int64_t context = 1;  ///< ranks that share the tokens of a sequence
   std::optional<std::int64_t>
       data;  ///< what is left of the GPUs; a run file may state it as a check
   std::int64_t virtual_stages = 1;  ///< chunks of layers per pipeline stage
-  std::int64_t zero = 0;            ///< 0: replicated optimizer; 1: sharded over data parallelism
+  std::int64_t zero = 0;  ///< what is sharded over data parallelism: 0 nothing, 1 the optimizer, 2
+                          ///< and gradients, 3 and parameters (FSDP)
+  std::optional<std::int64_t> shard;  ///< ranks that share the states under ZeRO; all by default
   bool sequence_parallel = false;
   std::string schedule = "1f1b";
 };
@@ -42,21 +48,35 @@ struct Parallel {
 /// What a published TFLOP/s counts.
 enum class FlopsCount : std::uint8_t { model, hardware, own };
 
+/// What a peak memory counts: tensors in PyTorch's allocator, or the device as nvidia-smi shows it.
+enum class MemoryKind : std::uint8_t { allocator, device };
+
 /// What a published run measured, for comparison only: no prediction reads it.
 struct Measured {
   std::optional<Seconds> step_time;
+  std::optional<double> tokens_per_second_per_gpu;
   std::optional<FlopsPerSecond> flops_per_gpu;
   FlopsCount flops_count = FlopsCount::model;
-  Flops flops_per_token;  ///< where the source counts in a way of its own
+  Flops flops_per_token;              ///< where the source counts in a way of its own
+  std::optional<Seconds> layer_time;  ///< forward, backward and recomputation of one layer
+  std::optional<Bytes> peak_memory;
+  MemoryKind memory_kind = MemoryKind::device;
+  std::optional<bool> fits;  ///< false: the run went out of memory
   std::string source;
+  std::string group;    ///< cases of one source and software, for statistics
+  std::string sweep;    ///< layouts that were compared with one another
+  std::string quality;  ///< A: every key field known; B: one inferred
+  std::string notes;    ///< what was inferred
 };
 
 /// A run file as written, before the files it names are looked up.
 struct RunFile {
   std::string model;
+  std::optional<Model> inline_model;  ///< [model] as a table
   std::string platform;
   std::string stack = "generic";
   std::optional<std::int64_t> nodes;
+  std::optional<std::int64_t> gpus;
   Training training;
   Parallel parallel;
   std::optional<Measured> measured;
@@ -66,12 +86,16 @@ struct RunFile {
   config::Position platform_position;
   config::Position stack_position;
   config::Position nodes_position;
+  config::Position gpus_position;
   config::Position batch_position;
   config::Position sequence_position;
   config::Position precision_position;
   config::Position tensor_position;
   config::Position pipeline_position;
+  config::Position context_position;
   config::Position data_position;
+  config::Position zero_position;
+  config::Position shard_position;
   config::Position virtual_stages_position;
   config::Position schedule_position;
   config::Position sequence_parallel_position;
@@ -83,13 +107,22 @@ struct Run {
   Cluster cluster;
   Stack stack;
   std::int64_t nodes = 1;
+  std::int64_t gpus = 0;  ///< fewer than the nodes have, when positive
   Training training;
   Parallel parallel;
   std::optional<Measured> measured;
 
-  [[nodiscard]] std::int64_t num_gpus() const { return nodes * cluster.gpus_per_node; }
-  [[nodiscard]] std::int64_t data_parallel() const {
+  [[nodiscard]] std::int64_t num_gpus() const {
+    return gpus > 0 ? gpus : nodes * cluster.gpus_per_node;
+  }
+  [[nodiscard]] std::int64_t data_parallel() const { return replicas() / parallel.context; }
+  /// Ranks that hold the same parameters: data parallelism times context parallelism.
+  [[nodiscard]] std::int64_t replicas() const {
     return num_gpus() / (parallel.tensor * parallel.pipeline);
+  }
+  /// Ranks over which ZeRO shards model states.
+  [[nodiscard]] std::int64_t shards() const {
+    return parallel.zero == 0 ? 1 : parallel.shard.value_or(replicas());
   }
   [[nodiscard]] std::int64_t num_micro_batches() const {
     return training.global_batch / (training.micro_batch * data_parallel());
@@ -105,7 +138,7 @@ struct Run {
   }
 };
 
-/// The word for a precision in a run file. REQUIRES: it has one; fp8 has none yet.
+/// The word for a precision in a run file.
 [[nodiscard]] std::string_view name_of(Dtype precision);
 
 /// Where the catalogues of models, platforms and stacks are.

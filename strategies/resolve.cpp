@@ -45,10 +45,11 @@ class Check {
       : file_(file), run_(run), diagnostics_(diagnostics) {}
 
   void all() {
-    const bool has_grid = nodes() && grid();
+    const bool has_grid = nodes() && gpus() && grid();
     if (has_grid) {
       size();
       batch();
+      sharding();
     }
     layers();
     tensor();
@@ -71,11 +72,25 @@ class Check {
     return true;
   }
 
+  // Part of one node, or whole nodes.
+  bool gpus() {
+    const std::int64_t per_node = run_.cluster.gpus_per_node;
+    if (run_.gpus > per_node && run_.gpus % per_node != 0) {
+      diagnostics_.add(file_.gpus_position, "gpus",
+                       "gpus " + text(run_.gpus) + " is neither less than a node of platform '" +
+                           run_.cluster.name + "' has nor a multiple of its " + text(per_node));
+      return false;
+    }
+    return true;
+  }
+
   bool grid() {
     const std::int64_t gpus = run_.num_gpus();
-    const std::int64_t grid = run_.parallel.tensor * run_.parallel.pipeline;
-    const std::string product = "tensor " + text(run_.parallel.tensor) + " x pipeline " +
-                                text(run_.parallel.pipeline) + " = " + text(grid);
+    const std::int64_t grid = run_.parallel.tensor * run_.parallel.pipeline * run_.parallel.context;
+    const std::string product =
+        "tensor " + text(run_.parallel.tensor) + " x pipeline " + text(run_.parallel.pipeline) +
+        (run_.parallel.context > 1 ? " x context " + text(run_.parallel.context) : "") + " = " +
+        text(grid);
     if (gpus % grid != 0) {
       const std::int64_t per_node = run_.cluster.gpus_per_node;
       std::int64_t nodes = (std::max(gpus, grid) + grid - 1) / grid * grid;
@@ -134,6 +149,21 @@ class Check {
     }
   }
 
+  void sharding() {
+    if (run_.parallel.zero == 0 && run_.parallel.shard) {
+      diagnostics_.add(file_.shard_position, "parallel.shard", "shard has no effect with zero 0");
+    } else if (run_.parallel.shard && run_.replicas() % *run_.parallel.shard != 0) {
+      diagnostics_.add(file_.shard_position, "parallel.shard",
+                       "shard " + text(*run_.parallel.shard) + " does not divide the " +
+                           text(run_.replicas()) + " ranks that hold the same parameters");
+    }
+    if (run_.parallel.zero == 3 && run_.parallel.virtual_stages > 1) {
+      diagnostics_.add(file_.zero_position, "parallel.zero",
+                       "zero 3 with virtual_stages " + text(run_.parallel.virtual_stages) +
+                           " is not modelled; use zero 1 or virtual_stages 1");
+    }
+  }
+
   void layers() {
     const std::int64_t chunks = run_.parallel.pipeline * run_.parallel.virtual_stages;
     if (run_.model.layers % chunks != 0) {
@@ -178,6 +208,21 @@ class Check {
 
   void sequence() {
     const std::int64_t length = run_.training.sequence_length;
+    const std::int64_t shares =
+        run_.parallel.context * (run_.parallel.sequence_parallel ? run_.parallel.tensor : 1);
+    if (run_.parallel.context > 1 && length % shares != 0) {
+      diagnostics_.add(
+          file_.context_position, "parallel.context",
+          "context " + text(run_.parallel.context) + " does not divide the " + "sequence_length " +
+              text(length) +
+              (shares > run_.parallel.context ? " into shares that tensor divides" : ""));
+    }
+    if (run_.parallel.context > 1 && run_.stack.kernels.attention == AttentionKernel::unfused) {
+      diagnostics_.add(file_.context_position, "parallel.context",
+                       "context " + text(run_.parallel.context) +
+                           " needs flash attention, which stack '" + run_.stack.name +
+                           "' does not run");
+    }
     if (run_.model.position == PositionKind::learned && length > run_.model.max_positions) {
       diagnostics_.add(file_.sequence_position, "training.sequence_length",
                        "sequence_length " + text(length) + " is more than the " +
@@ -236,9 +281,13 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
             const std::string& directory) {
   Diagnostics diagnostics;
   Run run;
-  run.model =
-      try_load([&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
-               file.model_position, "model", diagnostics);
+  if (file.inline_model) {
+    run.model = *file.inline_model;
+  } else {
+    run.model = try_load(
+        [&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
+        file.model_position, "model", diagnostics);
+  }
   run.cluster = try_load(
       [&] { return load_cluster(sources, beside(file.platform, directory), catalogue.platforms); },
       file.platform_position, "platform", diagnostics);
@@ -246,6 +295,10 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
       try_load([&] { return load_stack(sources, beside(file.stack, directory), catalogue.stacks); },
                file.stack_position, "stack", diagnostics);
   run.nodes = file.nodes.value_or(run.cluster.nodes);
+  if (file.gpus && run.cluster.gpus_per_node > 0) {
+    run.gpus = *file.gpus;
+    run.nodes = (run.gpus + run.cluster.gpus_per_node - 1) / run.cluster.gpus_per_node;
+  }
   run.training = file.training;
   run.parallel = file.parallel;
   run.measured = file.measured;

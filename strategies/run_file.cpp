@@ -12,18 +12,20 @@ using config::Choice;
 using config::Range;
 using config::Reader;
 
-constexpr std::array<Choice<Dtype>, 4> kPrecisions = {{
+constexpr std::array<Choice<Dtype>, 5> kPrecisions = {{
     {"bf16", Dtype::bf16},
     {"fp16", Dtype::fp16},
     {"tf32", Dtype::tf32},
     {"fp32", Dtype::fp32},
+    {"fp8", Dtype::fp8},
 }};
 
 constexpr std::array<Choice<Optimizer>, 1> kOptimizers = {{{"adam", Optimizer::adam}}};
 
-constexpr std::array<Choice<Recompute>, 3> kRecompute = {{
+constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
     {"none", Recompute::none},
     {"selective", Recompute::selective},
+    {"operators", Recompute::operators},
     {"full", Recompute::full},
 }};
 
@@ -56,7 +58,7 @@ constexpr std::array<Alias, 14> kTrainingAliases = {{
     {"train_tokens", "tokens"},
 }};
 
-constexpr std::array<Alias, 20> kParallelAliases = {{
+constexpr std::array<Alias, 27> kParallelAliases = {{
     {"tp", "tensor"},
     {"tensor_parallel", "tensor"},
     {"tensor_parallel_size", "tensor"},
@@ -66,6 +68,9 @@ constexpr std::array<Alias, 20> kParallelAliases = {{
     {"pipeline_parallel", "pipeline"},
     {"pipeline_parallel_size", "pipeline"},
     {"pipeline_model_parallel_size", "pipeline"},
+    {"cp", "context"},
+    {"context_parallel", "context"},
+    {"context_parallel_size", "context"},
     {"dp", "data"},
     {"data_parallel", "data"},
     {"data_parallel_size", "data"},
@@ -74,6 +79,10 @@ constexpr std::array<Alias, 20> kParallelAliases = {{
     {"num_model_chunks", "virtual_stages"},
     {"virtual_pipeline_model_parallel_size", "virtual_stages"},
     {"zero_stage", "zero"},
+    {"data_parallel_shard_degree", "shard"},
+    {"dp_shard", "shard"},
+    {"sharding_group", "shard"},
+    {"fsdp", "zero"},
     {"sp", "sequence_parallel"},
     {"pipeline_schedule", "schedule"},
     {"zero_optimization", "zero"},
@@ -87,6 +96,10 @@ Training read_training(Reader reader, RunFile& file) {
   training.precision = reader.choice<Dtype>("precision", kPrecisions, Dtype::bf16);
   training.optimizer = reader.choice<Optimizer>("optimizer", kOptimizers, Optimizer::adam);
   training.recompute = reader.choice<Recompute>("recompute", kRecompute, Recompute::none);
+  training.recompute_every = reader.count("recompute_every", 1, Range{1, 1000});
+  if (training.recompute == Recompute::none && reader.has("recompute_every")) {
+    reader.fail("recompute_every", "has no effect with recompute = \"none\"; remove it");
+  }
   if (const auto tokens = reader.maybe<std::string>("tokens")) {
     training.tokens = config::parse_count(*tokens);
     if (training.tokens.value_or(0) <= 0) {
@@ -107,7 +120,9 @@ Parallel read_parallel(Reader reader, RunFile& file) {
   parallel.pipeline = reader.count("pipeline", 1, Range{1, 4096});
   parallel.data = reader.maybe_count("data", Range{1, 10'000'000});
   parallel.virtual_stages = reader.count("virtual_stages", 1, Range{1, 1024});
-  parallel.zero = reader.count("zero", 0, Range{0, 1});
+  parallel.context = reader.count("context", 1, Range{1, 4096});
+  parallel.zero = reader.count("zero", 0, Range{0, 3});
+  parallel.shard = reader.maybe_count("shard", Range{1, 10'000'000});
   parallel.sequence_parallel = reader.get<bool>("sequence_parallel", false);
   std::vector<Choice<std::string>> schedules;
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
@@ -117,7 +132,10 @@ Parallel read_parallel(Reader reader, RunFile& file) {
       "schedule", schedules, parallel.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b");
   file.tensor_position = reader.position_of("tensor");
   file.pipeline_position = reader.position_of("pipeline");
+  file.context_position = reader.position_of("context");
   file.data_position = reader.position_of("data");
+  file.zero_position = reader.position_of("zero");
+  file.shard_position = reader.position_of("shard");
   file.schedule_position = reader.position_of("schedule");
   file.virtual_stages_position = reader.position_of("virtual_stages");
   file.sequence_parallel_position = reader.position_of("sequence_parallel");
@@ -148,22 +166,56 @@ std::optional<Quantity> maybe_positive(Reader& reader, std::string_view key) {
   return value;
 }
 
-Measured read_measured(Reader reader) {
-  Measured measured;
-  measured.step_time = maybe_positive<Seconds>(reader, "step_time");
+constexpr std::array<Choice<MemoryKind>, 2> kMemoryKinds = {{
+    {"allocator", MemoryKind::allocator},
+    {"device", MemoryKind::device},
+}};
+
+void read_measured_rate(Reader& reader, Measured& measured) {
   measured.flops_per_gpu = maybe_positive<FlopsPerSecond>(reader, "flops_per_gpu");
   if (reader.has("flops_per_gpu")) {
     measured.flops_count = reader.choice<FlopsCount>("flops_count", kCounts);
     if (measured.flops_count == FlopsCount::own) {
       measured.flops_per_token = reader.get<Flops>("flops_per_token");
     }
-  } else if (!reader.has("step_time")) {
-    reader.fail("step_time", "a measurement needs step_time or flops_per_gpu");
   }
   refuse_unless(reader.has("flops_per_gpu"), reader, "flops_count", "flops_per_gpu");
   refuse_unless(measured.flops_count == FlopsCount::own, reader, "flops_per_token",
                 "flops_count = \"own\"");
+}
+
+void read_measured_memory(Reader& reader, Measured& measured) {
+  measured.peak_memory = maybe_positive<Bytes>(reader, "peak_memory");
+  if (reader.has("peak_memory")) {
+    measured.memory_kind = reader.choice<MemoryKind>("memory_kind", kMemoryKinds);
+  }
+  refuse_unless(reader.has("peak_memory"), reader, "memory_kind", "peak_memory");
+  measured.fits = reader.maybe<bool>("fits");
+}
+
+Measured read_measured(Reader reader) {
+  Measured measured;
+  measured.step_time = maybe_positive<Seconds>(reader, "step_time");
+  measured.tokens_per_second_per_gpu = reader.maybe<double>("tokens_per_second_per_gpu");
+  if (measured.tokens_per_second_per_gpu.value_or(1) <= 0) {
+    reader.fail("tokens_per_second_per_gpu", "expected more than zero");
+  }
+  measured.layer_time = maybe_positive<Seconds>(reader, "layer_time");
+  read_measured_rate(reader, measured);
+  read_measured_memory(reader, measured);
+  const bool is_empty = !reader.has("step_time") && !reader.has("tokens_per_second_per_gpu") &&
+                        !reader.has("layer_time") && !reader.has("flops_per_gpu") &&
+                        !reader.has("peak_memory") && !reader.has("fits");
+  if (is_empty) {
+    reader.fail("step_time",
+                "a measurement needs one of step_time, tokens_per_second_per_gpu, flops_per_gpu, "
+                "layer_time, peak_memory or fits");
+  }
   measured.source = reader.get<std::string>("source");
+  measured.group = reader.get<std::string>("group", "");
+  measured.sweep = reader.get<std::string>("sweep", "");
+  measured.quality = reader.get<std::string>("quality", "");
+  measured.notes = reader.get<std::string>("notes", "");
   reader.finish();
   return measured;
 }
@@ -181,14 +233,24 @@ std::string_view name_of(Dtype precision) {
 
 RunFile read_run(config::Reader& reader) {
   RunFile file;
-  file.model = reader.get<std::string>("model");
+  if (reader.is_table("model")) {
+    Reader table = reader.child("model");
+    file.inline_model = read_model(table);
+  } else {
+    file.model = reader.get<std::string>("model");
+  }
   file.platform = reader.get<std::string>("platform");
   file.stack = reader.get<std::string>("stack", "generic");
   file.nodes = reader.maybe_count("nodes", Range{1, 1'000'000});
+  file.gpus = reader.maybe_count("gpus", Range{1, 10'000'000});
+  if (file.nodes && file.gpus) {
+    reader.fail("gpus", "nodes and gpus say the same thing; give one of them");
+  }
   file.model_position = reader.position_of("model");
   file.platform_position = reader.position_of("platform");
   file.stack_position = reader.position_of("stack");
   file.nodes_position = reader.position_of("nodes");
+  file.gpus_position = reader.position_of("gpus");
   file.training = read_training(reader.child("training"), file);
   if (auto parallel = reader.maybe_child("parallel")) {
     file.parallel = read_parallel(std::move(*parallel), file);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/stage.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace foretrain {
@@ -23,7 +24,8 @@ std::int64_t parameters_of(const StageShape& shape) {
 Shard shard_of(const Run& run) {
   Shard shard;
   shard.micro_batch = run.training.micro_batch;
-  shard.sequence = run.training.sequence_length;
+  shard.sequence = run.training.sequence_length / run.parallel.context;
+  shard.context = run.parallel.context;
   shard.tensor = run.parallel.tensor;
   shard.sequence_parallel = run.parallel.sequence_parallel;
   shard.dtype = run.training.precision;
@@ -50,8 +52,10 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
 }
 
 Bytes hidden_state_bytes(const Run& run) {
-  return static_cast<double>(run.training.micro_batch * run.training.sequence_length) *
-         static_cast<double>(run.model.hidden) * size_of(run.training.precision);
+  return static_cast<double>(run.training.micro_batch * run.training.sequence_length /
+                             run.parallel.context) *
+         static_cast<double>(run.model.hidden) *
+         std::max(Bytes(2), size_of(run.training.precision));  // fp8 is for GEMM inputs only
 }
 
 Bytes saved_bytes(const Work& work) {
@@ -60,6 +64,40 @@ Bytes saved_bytes(const Work& work) {
     total += tensor.bytes;
   }
   return Bytes(std::ceil(total.value));
+}
+
+bool is_recomputed(const Run& run, std::int64_t layer_number) {
+  return run.training.recompute != Recompute::none &&
+         layer_number % run.training.recompute_every == 0;
+}
+
+std::vector<Step> recomputed_steps(const Run& run, const StageShape& shape) {
+  std::vector<Step> steps;
+  bool is_kept = false;  // of the next product
+  for (const Step& step : shape.layer.forward) {
+    const auto* gemm = std::get_if<Gemm>(&step.what);
+    switch (run.training.recompute) {
+      case Recompute::none:
+        break;
+      case Recompute::selective:
+        if (step.is_attention_core) {
+          steps.push_back(step);
+        }
+        break;
+      case Recompute::operators:
+        if (gemm != nullptr && !step.is_attention_core) {
+          is_kept = !is_kept;
+        }
+        if ((gemm != nullptr && !is_kept) || std::holds_alternative<MemoryBound>(step.what)) {
+          steps.push_back(step);
+        }
+        break;
+      case Recompute::full:
+        steps.push_back(step);
+        break;
+    }
+  }
+  return steps;
 }
 
 Bytes kept_per_layer(const Run& run, const StageShape& shape) {
@@ -73,6 +111,9 @@ Bytes kept_per_layer(const Run& run, const StageShape& shape) {
           kept += tensor.bytes;
         }
       }
+      break;
+    case Recompute::operators:  // every other product's output, and what flash attention needs
+      kept = 0.5 * saved_bytes(shape.layer);
       break;
     case Recompute::full:  // the layer's input
       kept = hidden_state_bytes(run) /

@@ -11,7 +11,13 @@ namespace foretrain {
 inline constexpr std::uint32_t kTensorGroup = 0;
 inline constexpr std::uint32_t kDataGroup = 1;
 inline constexpr std::uint32_t kModelGroup = 2;
-inline constexpr std::uint32_t kEmbeddingGroup = 3;
+inline constexpr std::uint32_t kContextGroup = 3;  ///< where context > 1
+inline constexpr std::uint32_t kShardGroup = 4;    ///< where ZeRO shards over part of the replicas
+inline constexpr std::uint32_t kReplicaGroup = 5;  ///< likewise: who holds the same shard
+inline constexpr std::uint32_t kParameterGroup = 6;  ///< who shares model states under ZeRO: a
+                                                     ///< communicator of its own for gathers
+inline constexpr std::uint32_t kEmbeddingGroup = 7;  ///< the first and the last stage
+inline constexpr std::size_t kNumGroupSlots = 8;
 /// Slots of RankBinding::peers; the last stage's next is the first (chunks go round).
 inline constexpr std::uint32_t kNextStage = 0;
 inline constexpr std::uint32_t kPreviousStage = 1;
@@ -43,11 +49,15 @@ struct StageShape {
 [[nodiscard]] Shard shard_of(const Run& run);
 [[nodiscard]] StageShape stage_shape(const Run& run, std::int64_t stage);
 
-/// Bytes of the activation of one micro-batch at a layer boundary, whole: tokens x hidden.
+/// Bytes of the activation of one micro-batch at a layer boundary: this rank's tokens x hidden.
 [[nodiscard]] Bytes hidden_state_bytes(const Run& run);
 
-/// Activation bytes that one layer keeps from forward to backward under the run's recomputation.
+/// Whether the run computes this layer again in backward.
+[[nodiscard]] bool is_recomputed(const Run& run, std::int64_t layer_number);
+/// Activation bytes that one layer keeps from forward to backward where it is recomputed.
 [[nodiscard]] Bytes kept_per_layer(const Run& run, const StageShape& shape);
+/// What recomputation runs before the backward of a layer.
+[[nodiscard]] std::vector<Step> recomputed_steps(const Run& run, const StageShape& shape);
 /// All that a layer keeps without recomputation.
 [[nodiscard]] Bytes saved_bytes(const Work& work);
 

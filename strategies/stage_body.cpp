@@ -1,6 +1,7 @@
 // One step of one rank of a pipeline stage: slots in the order of the schedule, then the update.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
@@ -11,6 +12,17 @@
 namespace foretrain {
 namespace {
 
+// The part of what the head keeps that grows with the vocabulary.
+Bytes logit_bytes(const Work& head) {
+  Bytes total;
+  for (const SavedTensor& tensor : head.saved) {
+    if (tensor.name == "logits" || tensor.name == "gathered_logits") {
+      total += tensor.bytes;
+    }
+  }
+  return Bytes(std::ceil(total.value));
+}
+
 class StageBody {
  public:
   StageBody(const Run& run, std::int64_t stage, ProgramBuilder& builder)
@@ -18,18 +30,19 @@ class StageBody {
         shape_(stage_shape(run, stage)),
         writer_(builder, "stage " + std::to_string(stage)),
         tensor_(run, writer_),
+        context_(run, writer_),
         transfer_(run, writer_, tensor_),
         data_(run, writer_),
         backwards_done_(static_cast<std::size_t>(shape_.chunks), 0) {
     kept_ = kept_per_layer(run, shape_);
     saved_ = saved_bytes(shape_.layer);
-    std::copy_if(shape_.layer.forward.begin(), shape_.layer.forward.end(),
-                 std::back_inserter(attention_core_),
-                 [](const Step& step) { return step.is_attention_core; });
+    recomputed_ = recomputed_steps(run, shape_);
+    tensor_.set_context(&context_);
   }
 
   Body write() {
     hold_model_states(run_, shape_, writer_);
+    writer_.launch_time(run_.stack.host_per_kernel.value);
     const auto& schedule = pipeline_schedule(run_.parallel.schedule);
     for (const Slot& slot :
          schedule.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage))) {
@@ -58,20 +71,25 @@ class StageBody {
     if (!shape_.is_first(slot.chunk)) {
       transfer_.receive(Direction::forward);
     }
-    writer_.op(kCompute, "keep activations",
-               Alloc{MemoryClass::activations, kept_by_chunk(slot.chunk)});
+    keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
+      data_.enter(shape_.embedding.parameters, true, slot.micro_batch);
       tensor_.write(shape_.embedding.forward, Direction::forward);
+      data_.leave(shape_.embedding.parameters);
     }
     for (std::int64_t i = 0; i < shape_.layers_per_chunk; ++i) {
       label_layer(slot.chunk, i);
+      data_.enter(shape_.layer.parameters, true, slot.micro_batch);
       layer_gap(1, slot, Phase::forward);
       tensor_.write(shape_.layer.forward, Direction::forward);
+      data_.leave(shape_.layer.parameters);
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
+      data_.enter(shape_.head.parameters, true, slot.micro_batch);
       tensor_.write(shape_.head.forward, Direction::forward);
+      data_.leave(shape_.head.parameters);
     } else {
       transfer_.send(Direction::forward);
     }
@@ -83,15 +101,21 @@ class StageBody {
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
+      data_.enter(shape_.head.parameters, false, slot.micro_batch);
       tensor_.write(shape_.head.backward, Direction::backward);
+      data_.leave(shape_.head.parameters);
       accumulate(shape_.head.parameters, is_final);
     } else {
       transfer_.receive(Direction::backward);
     }
     for (std::int64_t i = shape_.layers_per_chunk - 1; i >= 0; --i) {
       label_layer(slot.chunk, i);
-      layer_gap(run_.training.recompute == Recompute::full ? 3 : 2, slot, Phase::backward);
-      layer_backward(slot);
+      data_.enter(shape_.layer.parameters, false, slot.micro_batch);
+      const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
+      layer_gap(is_again && run_.training.recompute == Recompute::full ? 3 : 2, slot,
+                Phase::backward);
+      layer_backward(slot, is_again);
+      data_.leave(shape_.layer.parameters);
       accumulate(shape_.layer.parameters, is_final);
     }
     if (shape_.is_first(slot.chunk)) {
@@ -99,8 +123,7 @@ class StageBody {
       tensor_.write(shape_.embedding.backward, Direction::backward);
       accumulate(shape_.embedding.parameters, is_final);
     }
-    writer_.op(kCompute, "drop activations",
-               Free{MemoryClass::activations, kept_by_chunk(slot.chunk)});
+    keep<Free>(slot.chunk, "drop activations");
     if (!shape_.is_first(slot.chunk)) {
       transfer_.send(Direction::backward);
     }
@@ -116,16 +139,15 @@ class StageBody {
   }
 
   // A layer's backward, with whatever has to be computed again before it.
-  void layer_backward(const Slot& slot) {
-    if (run_.training.recompute == Recompute::none) {
+  void layer_backward(const Slot& slot, bool is_again) {
+    if (!is_again) {
       tensor_.write(shape_.layer.backward, Direction::backward);
       return;
     }
-    const bool is_full = run_.training.recompute == Recompute::full;
     writer_.op(kCompute, "recomputed activations",
                Alloc{MemoryClass::activations, saved_ - extra_kept()});
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
-    tensor_.write(is_full ? shape_.layer.forward : attention_core_, Direction::forward);
+    tensor_.write(recomputed_, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     tensor_.write(shape_.layer.backward, Direction::backward);
     writer_.op(kCompute, "recomputed activations",
@@ -137,27 +159,30 @@ class StageBody {
 
   // Gradients of one micro-batch join the sum of the step; those of the last are final.
   void accumulate(std::int64_t parameters, bool is_final) {
-    if (run_.stack.accumulation != Accumulation::in_gemm) {
+    if (run_.stack.accumulation == Accumulation::separate_16_bit ||
+        run_.stack.accumulation == Accumulation::separate_fp32) {
       // Reads the new gradient and the sum, writes the sum.
       const double bytes = run_.stack.accumulation == Accumulation::separate_16_bit ? 6 : 10;
       writer_.kernel(
           "accumulate gradients",
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
-    if (is_final) {
-      data_.gradients_ready(parameters);
-    }
+    data_.gradients_ready(parameters, is_final);
   }
 
-  [[nodiscard]] Bytes kept_by_chunk(std::int32_t chunk) const {
-    Bytes bytes = static_cast<double>(shape_.layers_per_chunk) * kept_;
-    if (shape_.is_first(chunk)) {
-      bytes += saved_bytes(shape_.embedding);
+  // What a chunk keeps from forward to backward of a micro-batch comes (Alloc) or goes (Free).
+  template <class Change>
+  void keep(std::int32_t chunk, std::string_view name) {
+    Bytes activations = shape_.is_first(chunk) ? saved_bytes(shape_.embedding) : Bytes(0);
+    for (std::int64_t i = 0; i < shape_.layers_per_chunk; ++i) {
+      activations += is_recomputed(run_, shape_.layer_number(chunk, i)) ? kept_ : saved_;
     }
     if (shape_.is_last(chunk)) {
-      bytes += saved_bytes(shape_.head);
+      const Bytes logits = logit_bytes(shape_.head);
+      activations += saved_bytes(shape_.head) - logits;
+      writer_.op(kCompute, name, Change{MemoryClass::logits, logits});
     }
-    return bytes;
+    writer_.op(kCompute, name, Change{MemoryClass::activations, activations});
   }
 
   void label_layer(std::int32_t chunk, std::int64_t i) {
@@ -168,11 +193,12 @@ class StageBody {
   StageShape shape_;
   BodyWriter writer_;
   TensorParallel tensor_;
+  ContextParallel context_;
   PipelineTransfer transfer_;
   DataParallel data_;
   Bytes kept_;
   Bytes saved_;
-  std::vector<Step> attention_core_;
+  std::vector<Step> recomputed_;
   std::vector<std::int64_t> backwards_done_;  // by chunk
 };
 

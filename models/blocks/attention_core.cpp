@@ -27,12 +27,13 @@ namespace {
 // With a window shorter than the sequence each query sees w keys: a band of s w instead of a causal
 // triangle of s^2 / 2. The mask of the first w tokens is neglected.
 FlashAttention flash_kernel(const Model& model, const Shard& shard, bool is_backward) {
-  const bool has_window = model.sliding_window > 0 && model.sliding_window < shard.sequence;
+  const bool has_window =
+      model.sliding_window > 0 && model.sliding_window < shard.sequence * shard.context;
   FlashAttention flash;
   flash.batch = shard.micro_batch;
   flash.heads = model.heads / shard.tensor;
   flash.query_length = shard.sequence;
-  flash.key_length = has_window ? model.sliding_window : shard.sequence;
+  flash.key_length = has_window ? model.sliding_window : shard.sequence * shard.context;
   flash.qk_head_dim = model.head_dim;
   flash.v_head_dim = model.head_dim;
   flash.is_causal = !has_window;
@@ -99,7 +100,10 @@ void append_unfused_forward(std::vector<Step>& steps, const Unfused& core) {
   }
   steps.push_back(
       core.gemm("attention_score", s, d, GemmPass::forward, has_alibi ? 2 * core.e : core.e));
-  steps.push_back(Unfused::memory("softmax", MemoryOp::softmax, 2 * core.e * core.scores));
+  const double eager = core.shard.kernels.eager_softmax_bytes;
+  steps.push_back(eager > 0
+                      ? Unfused::memory("softmax", MemoryOp::streaming, eager * core.scores)
+                      : Unfused::memory("softmax", MemoryOp::softmax, 2 * core.e * core.scores));
   if (core.shard.kernels.dropout) {
     steps.push_back(
         Unfused::memory("attention_dropout", MemoryOp::streaming, (2 * core.e + 1) * core.scores));

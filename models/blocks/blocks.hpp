@@ -27,6 +27,14 @@ struct KernelChoices {
   bool fused_activation = true;   ///< bias + GELU, or the gate of SwiGLU, in one kernel
   bool fused_dropout_add = true;  ///< bias + dropout + residual in one kernel
   bool fused_rotary = true;
+  // Traffic of what eager PyTorch runs as many kernels; 0 where one kernel does it.
+  double eager_norm_forward_bytes = 0;  ///< per element of a norm, all its kernels together
+  double eager_norm_backward_bytes = 0;
+  double eager_softmax_bytes =
+      0;                         ///< per score of unfused attention, forward: scale, mask, softmax
+  double extra_layer_bytes = 0;  ///< per hidden element and layer, forward: copies and casts
+  double extra_layer_gradient_bytes = 0;  ///< the same, backward
+  bool gathered_logits = false;  ///< every rank of a tensor-parallel group computes the whole loss
   double weight_gradient_output_bytes = 8;  ///< 8: accumulated in fp32 inside the GEMM; 2: written
                                             ///< in 16 bit, accumulated by a kernel of its own,
                                             ///< which costs per parameter and is not in these lists
@@ -35,7 +43,8 @@ struct KernelChoices {
 /// How one rank sees the work.
 struct Shard {
   std::int64_t micro_batch = 1;    ///< sequences
-  std::int64_t sequence = 1;       ///< tokens per sequence
+  std::int64_t sequence = 1;       ///< tokens per sequence on this rank
+  std::int64_t context = 1;        ///< ranks that share a sequence; attention sees all its tokens
   std::int64_t tensor = 1;         ///< tensor-parallel degree; divides heads, kv_heads and ffn
   bool sequence_parallel = false;  ///< norms and dropouts on 1/tensor of the sequence
   Dtype dtype = Dtype::bf16;
@@ -50,7 +59,8 @@ struct Shard {
 /// enter_tensor_parallel stand the input gradients of the GEMMs that enter, and then their weight
 /// gradients, which do not need what is sent there: a strategy may send after the former and hide
 /// the collective behind the latter.
-enum class Boundary : std::uint8_t { enter_tensor_parallel, leave_tensor_parallel };
+/// gather_logits: each rank gets the logits of all, forward; backward it keeps its own.
+enum class Boundary : std::uint8_t { enter_tensor_parallel, leave_tensor_parallel, gather_logits };
 
 /// A kernel or a boundary. Steps of the attention core (scores, softmax, dropout, values) are
 /// marked because selective recomputation runs them again.

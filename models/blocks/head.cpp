@@ -26,7 +26,8 @@ LossBytes loss_bytes(double activation_bytes) {
 Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
   const double e = blocks::activation_bytes(shard);
   const std::int64_t rows = padded_vocabulary(model.vocabulary, shard.tensor) / shard.tensor;
-  const double logits = blocks::inside(shard, rows);
+  const bool is_gathered = shard.kernels.gathered_logits && shard.tensor > 1;
+  const double logits = blocks::inside(shard, is_gathered ? rows * shard.tensor : rows);
   const blocks::Linear head{{"lm_head", "lm_head_input_gradient", "lm_head_weight_gradient", ""},
                             blocks::unquantized(shard.dtype),
                             1,
@@ -40,6 +41,9 @@ Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
   work.parameters += model.tied_embeddings && holds_embedding ? 0 : head.parameters();
   work.forward.push_back({"enter_tensor_parallel", Boundary::enter_tensor_parallel, false});
   append_forward(work.forward, head);
+  if (is_gathered) {
+    work.forward.push_back({"gather_logits", Boundary::gather_logits, false});
+  }
   work.forward.push_back(
       blocks::memory_step("cross_entropy", MemoryOp::softmax, loss.forward * logits));
 
@@ -55,6 +59,9 @@ Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
   // head's input, and the logits in fp32.
   work.saved.push_back(blocks::saved("lm_head_input", e * blocks::outside(shard, model.hidden)));
   work.saved.push_back(blocks::saved("logits", 4 * logits));
+  if (is_gathered) {  // the 16-bit logits of all ranks, and their softmax in fp32
+    work.saved.push_back(blocks::saved("gathered_logits", (e + 4) * logits));
+  }
   return work;
 }
 

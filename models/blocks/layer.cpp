@@ -113,13 +113,35 @@ Work mlp_work(const Model& model, const Shard& shard) {
   return blocks::serial(model, shard, blocks::mlp_branch(model, shard));
 }
 
+namespace {
+
+// Copies and casts of an eager framework that belong to no block in particular.
+Work extra_work(const Model& model, const Shard& shard) {
+  const double elements = blocks::outside(shard, model.hidden);
+  Work work;
+  if (shard.kernels.extra_layer_bytes > 0) {
+    work.forward = {blocks::memory_step("eager_copies", MemoryOp::streaming,
+                                        shard.kernels.extra_layer_bytes * elements)};
+  }
+  if (shard.kernels.extra_layer_gradient_bytes > 0) {
+    work.backward = {blocks::memory_step("eager_gradient_copies", MemoryOp::streaming,
+                                         shard.kernels.extra_layer_gradient_bytes * elements)};
+  }
+  return work;
+}
+
+}  // namespace
+
 Work layer_work(const Model& model, const Shard& shard) {
   blocks::require_divisible(model, shard);
+  Work work;
   if (model.parallel_residual) {
-    return blocks::parallel(model, shard);
+    work = blocks::parallel(model, shard);
+  } else {
+    work = attention_work(model, shard);
+    blocks::follow(work, mlp_work(model, shard));
   }
-  Work work = attention_work(model, shard);
-  blocks::follow(work, mlp_work(model, shard));
+  blocks::follow(work, extra_work(model, shard));
   return work;
 }
 

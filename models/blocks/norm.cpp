@@ -14,6 +14,16 @@ Work norm_work(const Model& model, const Shard& shard, const NormNames& names) {
   const double elements = outside(shard, model.hidden);
   Work work;
   work.parameters = model.hidden * (model.norm == NormKind::layer_norm ? 2 : 1);
+  const KernelChoices& kernels = shard.kernels;
+  if (kernels.eager_norm_forward_bytes > 0) {
+    work.forward = {memory_step(names.forward, MemoryOp::streaming,
+                                kernels.eager_norm_forward_bytes * elements)};
+    work.backward = {memory_step(names.backward, MemoryOp::streaming,
+                                 kernels.eager_norm_backward_bytes * elements)};
+    // The input in fp32 and the normalised output in fp32 are kept beside the input.
+    work.saved = {saved(names.input, (e + 8) * elements)};
+    return work;
+  }
   work.forward = {memory_step(names.forward, MemoryOp::norm, 2 * e * elements)};
   work.backward = {memory_step(names.backward, MemoryOp::norm, 4 * e * elements)};
   work.saved = {saved(names.input, e * elements)};

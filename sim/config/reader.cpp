@@ -160,6 +160,12 @@ bool Reader::has(std::string_view key) {
   return peek(key) != nullptr;
 }
 
+bool Reader::is_table(std::string_view key) {
+  known_.emplace(key);
+  const Value* const value = peek(key);
+  return value != nullptr && value->table() != nullptr;
+}
+
 void Reader::ignore(std::string_view key) { read_.emplace(key); }
 
 void Reader::fail(std::string_view key, std::string message) {

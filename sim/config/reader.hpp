@@ -102,6 +102,8 @@ class Reader {
 
   /// Whether the key is there. Asking makes it a known name, but does not count as reading it.
   [[nodiscard]] bool has(std::string_view key);
+  /// Whether the value at a key is a table. Makes the key a known name, like has().
+  [[nodiscard]] bool is_table(std::string_view key);
   /// Marks a key as understood but of no consequence here (JSON files carry many).
   void ignore(std::string_view key);
   /// Reports a mistake at this key's value (or at the table when the key is absent).

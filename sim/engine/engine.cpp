@@ -117,7 +117,9 @@ class Player::StreamActor {
     }
   }
 
-  void play(const Kernels& kernels) { busy(player_.table_.kernels(kernels.list, binding_.device)); }
+  void play(const Kernels& kernels) {
+    busy(std::max(kernels.launches, player_.table_.kernels(kernels.list, binding_.device)));
+  }
   void play(const Delay& delay) { busy(delay.duration); }
   void play(const Alloc&) { busy(Seconds(0)); }
   void play(const Free&) { busy(Seconds(0)); }

@@ -22,9 +22,11 @@ namespace foretrain {
 /// What the time of an op is spent on; the breakdown is by phase.
 enum class Phase : std::uint8_t { forward, backward, recompute, optimizer, host };
 
-/// Back-to-back kernels of one stream; the list is shared by all ops that launch the same run.
+/// Back-to-back kernels of one stream; the list is shared by all ops that launch the same run. The
+/// host launches them in `launches`: a run does not end sooner.
 struct Kernels {
   KernelListId list;
+  Seconds launches{0};
 };
 
 /// The stream does nothing for a fixed time (the host is busy, a launch gap).
@@ -69,11 +71,13 @@ enum class MemoryClass : std::uint8_t {
   gradients,
   optimizer,
   activations,
-  buffers,
-  workspace,
-  context
+  logits,
+  buffers,        ///< gathered parameters and gradients on their way
+  context,        ///< CUDA and libraries
+  communicators,  ///< NCCL's buffers
+  slack           ///< held by the allocator, in use by nobody
 };
-inline constexpr int kNumMemoryClasses = 7;
+inline constexpr int kNumMemoryClasses = 9;
 
 struct Alloc {
   MemoryClass memory = MemoryClass::activations;
@@ -112,6 +116,7 @@ struct Body {
   std::vector<Stream> streams;
   std::uint32_t num_events = 0;
   std::vector<Resident> resident;
+  double allocator_slack = 0;  ///< times the most that comes and goes at once: MemoryClass::slack
 };
 
 /// The ranks of one communicator in ring order, and the parallel axis they belong to.

@@ -29,6 +29,26 @@ std::vector<Change> changes_of(const Body& body, const std::vector<std::vector<S
   return changes;
 }
 
+Bytes comes_and_goes(const MemoryPoint& point) {
+  Bytes sum;
+  for (const MemoryClass memory :
+       {MemoryClass::activations, MemoryClass::logits, MemoryClass::buffers}) {
+    sum += point.held[static_cast<std::size_t>(memory)];
+  }
+  return sum;
+}
+
+// A caching allocator keeps what it once needed, in pieces that do not all fit the next tensor.
+void add_slack(double share, std::vector<MemoryPoint>& curve) {
+  Bytes most;
+  for (const MemoryPoint& point : curve) {
+    most = std::max(most, comes_and_goes(point));
+  }
+  for (MemoryPoint& point : curve) {
+    point.held[static_cast<std::size_t>(MemoryClass::slack)] += share * most;
+  }
+}
+
 }  // namespace
 
 Bytes MemoryPoint::total() const {
@@ -51,6 +71,7 @@ std::vector<MemoryPoint> memory_curve(const Program& program, const Timeline& ti
     now.held[static_cast<std::size_t>(change.memory)] += change.bytes;
     curve.push_back(now);
   }
+  add_slack(body.allocator_slack, curve);
   return curve;
 }
 
@@ -72,10 +93,14 @@ std::string_view name_of(MemoryClass memory) {
       return "activations";
     case MemoryClass::buffers:
       return "buffers";
-    case MemoryClass::workspace:
-      return "workspace";
+    case MemoryClass::logits:
+      return "logits";
     case MemoryClass::context:
       return "context";
+    case MemoryClass::communicators:
+      return "NCCL";
+    case MemoryClass::slack:
+      return "slack";
   }
   return "";
 }

@@ -1,57 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/parallel/data.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
 namespace foretrain {
+namespace {
+
+// Under ZeRO-3 gathers and reductions have a stream each: in one stream the gather for the next
+// layer would stand behind the reduction of this one.
+bool has_gradient_stream(const Run& run) {
+  return run.replicas() > 1 && (run.stack.overlap_gradients || run.parallel.zero == 3);
+}
+bool has_parameter_stream(const Run& run) {
+  const bool is_sharded = run.parallel.zero >= 1 && run.shards() > 1;
+  return is_sharded && (run.parallel.zero == 3 || run.stack.overlap_parameters);
+}
+
+bool is_hybrid(const Run& run) { return run.parallel.zero >= 1 && run.shards() < run.replicas(); }
+
+}  // namespace
 
 DataParallel::DataParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
-  if (run.stack.overlap_gradients && run.data_parallel() > 1) {
-    stream_ = writer.add_stream("data");
+  if (has_gradient_stream(run)) {
+    gradients_ = writer.add_stream("data");
+  }
+  if (has_parameter_stream(run)) {
+    parameters_ = writer.add_stream("data parameters");
   }
 }
 
-void DataParallel::gradients_ready(std::int64_t parameters) {
+// FSDP frees and gathers again in every pass. With a pipeline the gathered parameters stay for the
+// step, as torchtitan's default has it. ZeRO-1 and -2 gather what the last step updated, once.
+bool DataParallel::is_gathering(bool is_forward, std::int32_t micro_batch) const {
+  if (parameters_ == kCompute) {
+    return false;
+  }
+  const bool is_once = !is_fully_sharded() || run_.parallel.pipeline > 1;
+  return !is_once || (is_forward && micro_batch == 0);
+}
+
+void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t micro_batch) {
+  if (is_gathering(is_forward, micro_batch)) {
+    gather(parameters);
+  }
+}
+
+void DataParallel::gather(std::int64_t parameters) {
+  const Bytes unit = Bytes(std::ceil(static_cast<double>(parameters) *
+                                     std::min(2.0, size_of(run_.training.precision).value)));
+  if (started_ && is_fully_sharded()) {  // at most two units are there at a time
+    writer_.wait(parameters_, *started_);
+  }
+  if (is_fully_sharded()) {
+    writer_.op(parameters_, "gathered parameters", Alloc{MemoryClass::buffers, unit});
+    gathered_ = unit;
+  }
+  const double exposed = is_fully_sharded() ? run_.stack.exposed_gathers.value : 0;
+  if (exposed < 1) {
+    all_gather(parameters_, (1 - exposed) * unit);
+  }
+  if (exposed > 0) {  // starts when compute has come to need it
+    writer_.wait(parameters_, writer_.record(kCompute));
+    all_gather(parameters_, exposed * unit);
+  }
+  writer_.wait(kCompute, writer_.record(parameters_));
+  started_ = writer_.record(kCompute);
+}
+
+void DataParallel::leave(std::int64_t) {
+  if (gathered_ > Bytes(0) && run_.parallel.pipeline == 1) {
+    writer_.op(kCompute, "gathered parameters",
+               Free{MemoryClass::buffers, std::exchange(gathered_, Bytes(0))});
+  }
+}
+
+void DataParallel::gradients_ready(std::int64_t parameters, bool is_final) {
+  const bool is_every_time = run_.parallel.zero >= 2 && run_.parallel.pipeline == 1;
+  if (!is_final && !is_every_time) {
+    return;
+  }
   pending_ += parameters;
   const bool is_bucket_full =
+      is_fully_sharded() ||
       static_cast<double>(pending_) * run_.stack.gradient_size() >= run_.stack.bucket.value;
-  if (stream_ != kCompute && is_bucket_full) {
-    writer_.wait(stream_, writer_.record(kCompute));
-    reduce(stream_);
+  if (gradients_ != kCompute && is_bucket_full) {
+    const auto ready = static_cast<double>(std::exchange(pending_, 0));
+    const double exposed = run_.stack.exposed_gradients.value;
+    exposed_ += exposed * ready;
+    if (exposed < 1) {
+      writer_.wait(gradients_, writer_.record(kCompute));
+      reduce(gradients_, (1 - exposed) * ready);
+    }
   }
 }
 
 void DataParallel::finish_gradients() {
-  if (stream_ == kCompute) {
-    reduce(kCompute);
-    return;
+  const auto rest = static_cast<double>(std::exchange(pending_, 0)) + std::exchange(exposed_, 0.0);
+  if (rest > 0) {
+    if (gradients_ != kCompute) {
+      writer_.wait(gradients_, writer_.record(kCompute));
+    }
+    reduce(gradients_, rest);
   }
-  if (pending_ > 0) {
-    writer_.wait(stream_, writer_.record(kCompute));
-    reduce(stream_);
+  if (gradients_ != kCompute) {
+    writer_.wait(kCompute, writer_.record(gradients_));
   }
-  writer_.wait(kCompute, writer_.record(stream_));
 }
 
-// ZeRO-1 needs the sum of its own shard only: a reduce-scatter moves half of an all-reduce
-// (Rajbhandari et al. 2020, section 7.1).
-void DataParallel::reduce(StreamIndex stream) {
-  if (run_.data_parallel() == 1) {
+// ZeRO needs the sum of a rank's own shard only: a reduce-scatter moves half of an all-reduce
+// (Rajbhandari et al. 2020, section 7.1). Where shards are repeated, their sums are summed.
+void DataParallel::reduce(StreamIndex stream, double parameters) {
+  if (run_.replicas() == 1) {
     return;
   }
-  const bool is_sharded = run_.parallel.zero >= 1;
-  const Bytes payload =
-      static_cast<double>(std::exchange(pending_, 0)) * run_.stack.gradient_size();
-  writer_.op(stream, is_sharded ? "gradient reduce-scatter" : "gradient all-reduce",
-             Collective{is_sharded ? CollectiveKind::reduce_scatter : CollectiveKind::all_reduce,
-                        kDataGroup, payload});
+  const Bytes payload = parameters * run_.stack.gradient_size();
+  if (run_.parallel.zero == 0) {
+    writer_.op(stream, "gradient all-reduce",
+               Collective{CollectiveKind::all_reduce, kDataGroup, payload});
+    return;
+  }
+  if (run_.shards() > 1) {
+    writer_.op(stream, "gradient reduce-scatter",
+               Collective{CollectiveKind::reduce_scatter,
+                          is_hybrid(run_) ? kShardGroup : kDataGroup, payload});
+  }
+  if (is_hybrid(run_)) {
+    writer_.op(stream, "gradient shard all-reduce",
+               Collective{CollectiveKind::all_reduce, kReplicaGroup,
+                          payload / static_cast<double>(run_.shards())});
+  }
+}
+
+void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
+  writer_.op(stream, "parameter all-gather",
+             Collective{CollectiveKind::all_gather, kParameterGroup, payload});
 }
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
-  if (run_.data_parallel() == 1 || run_.parallel.zero == 0) {
-    return;
+  if (run_.shards() > 1 && parameters_ == kCompute) {
+    all_gather(kCompute, static_cast<double>(parameters) *
+                             std::min(Bytes(2), size_of(run_.training.precision)));
   }
-  const Bytes payload = static_cast<double>(parameters) * size_of(run_.training.precision);
-  writer_.op(kCompute, "parameter all-gather",
-             Collective{CollectiveKind::all_gather, kDataGroup, payload});
 }
 
 }  // namespace foretrain

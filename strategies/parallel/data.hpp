@@ -1,5 +1,6 @@
 // Data parallelism: gradients summed over replicas, at the end of the step or bucket by bucket
-// while backward runs; with ZeRO-1 scattered, and the updated parameters gathered.
+// while backward runs; with ZeRO scattered, and the updated parameters gathered: after the
+// optimizer, beside the next forward, or (ZeRO-3, FSDP) layer by layer whenever they are used.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,21 +15,34 @@ class DataParallel {
   /// REQUIRES: run and writer outlive this.
   DataParallel(const Run& run, BodyWriter& writer);
 
-  /// The gradients of this many parameters are final.
-  void gradients_ready(std::int64_t parameters);
+  /// A unit of this many parameters (a layer, or embedding and head) is about to run forward
+  /// (`is_forward`) or backward. ZeRO-3 gathers it, one unit ahead of compute.
+  void enter(std::int64_t parameters, bool is_forward, std::int32_t micro_batch);
+  /// The unit has run; under ZeRO-3 what was gathered goes.
+  void leave(std::int64_t parameters);
+
+  /// The gradients of this many parameters are there; `is_final` for the last micro-batch.
+  void gradients_ready(std::int64_t parameters, bool is_final);
   /// All gradients are final; the compute stream waits until they are summed.
   void finish_gradients();
-  /// After the optimizer: ZeRO-1 ranks fetch what the others updated.
+  /// After the optimizer: ZeRO-1 and ZeRO-2 ranks fetch what the others updated.
   void gather_parameters(std::int64_t parameters);
 
  private:
-  void reduce(StreamIndex stream);
+  [[nodiscard]] bool is_fully_sharded() const { return run_.parallel.zero == 3; }
+  [[nodiscard]] bool is_gathering(bool is_forward, std::int32_t micro_batch) const;
+  void gather(std::int64_t parameters);
+  void reduce(StreamIndex stream, double parameters);
+  void all_gather(StreamIndex stream, Bytes payload);
 
   const Run& run_;
   BodyWriter& writer_;
-  StreamIndex stream_ = kCompute;
-  std::int64_t pending_ = 0;        // parameters whose gradients wait for a full bucket
-  std::optional<EventId> reduced_;  // of the last bucket on the data stream
+  StreamIndex gradients_ = kCompute;   // stream of overlapped gradient collectives
+  StreamIndex parameters_ = kCompute;  // stream of overlapped gathers
+  std::int64_t pending_ = 0;           // parameters whose gradients wait for a full bucket
+  double exposed_ = 0;                 // parameters whose gradients wait for the end
+  Bytes gathered_;                     // by the unit that runs
+  std::optional<EventId> started_;     // the last unit's compute
 };
 
 }  // namespace foretrain

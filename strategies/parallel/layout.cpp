@@ -19,6 +19,33 @@ std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage
   return members;
 }
 
+std::vector<Rank> Layout::context_group(std::size_t tensor_index, std::size_t group,
+                                        std::size_t stage) const {
+  std::vector<Rank> members;
+  for (std::size_t d = group * context; d < (group + 1) * context; ++d) {
+    members.push_back(rank(tensor_index, d, stage));
+  }
+  return members;
+}
+
+std::vector<Rank> Layout::shard_group(std::size_t tensor_index, std::size_t group,
+                                      std::size_t stage) const {
+  std::vector<Rank> members;
+  for (std::size_t d = group * shard; d < (group + 1) * shard; ++d) {
+    members.push_back(rank(tensor_index, d, stage));
+  }
+  return members;
+}
+
+std::vector<Rank> Layout::replica_group(std::size_t tensor_index, std::size_t offset,
+                                        std::size_t stage) const {
+  std::vector<Rank> members;
+  for (std::size_t d = offset; d < data; d += shard) {
+    members.push_back(rank(tensor_index, d, stage));
+  }
+  return members;
+}
+
 std::vector<Rank> Layout::embedding_group(std::size_t tensor_index, std::size_t data_index) const {
   return {rank(tensor_index, data_index, 0), rank(tensor_index, data_index, pipeline - 1)};
 }

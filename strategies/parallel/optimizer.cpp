@@ -10,8 +10,7 @@ Bytes whole(double count, Bytes each) { return Bytes(std::ceil((count * each).va
 
 // The share of the parameters that this rank updates.
 double updated(const Run& run, const StageShape& shape) {
-  const double replicas = run.parallel.zero >= 1 ? static_cast<double>(run.data_parallel()) : 1;
-  return static_cast<double>(shape.parameters) / replicas;
+  return static_cast<double>(shape.parameters) / static_cast<double>(run.shards());
 }
 
 // Both stages have computed a gradient of the one embedding.
@@ -28,22 +27,38 @@ void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& wri
 
 }  // namespace
 
-Bytes parameter_bytes(const Run& run) { return size_of(run.training.precision); }
+// FSDP keeps a rank's shard in fp32 and casts before it gathers. fp8 training keeps 16 bit.
+bool has_fp32_parameters(const Run& run) {
+  return run.stack.accumulation == Accumulation::sharded ||
+         size_of(run.training.precision) == Bytes(4);
+}
+
+Bytes parameter_bytes(const Run& run) { return Bytes(has_fp32_parameters(run) ? 4 : 2); }
 
 Bytes optimizer_state_bytes(const Run& run) {
+  if (run.stack.optimizer_state_bytes.value > 0) {
+    return Bytes(run.stack.optimizer_state_bytes.value);
+  }
   switch (run.training.optimizer) {
     case Optimizer::adam:
-      return Bytes(size_of(run.training.precision) == Bytes(4) ? 8 : 12);
+      return Bytes(has_fp32_parameters(run) ? 8 : 12);
   }
   return Bytes(0);
 }
 
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer) {
   const double count = static_cast<double>(shape.parameters);
-  writer.resident(MemoryClass::parameters, whole(count, parameter_bytes(run)));
-  writer.resident(MemoryClass::gradients, whole(count, run.stack.gradient_size()));
+  const double shard = updated(run, shape);
+  writer.resident(MemoryClass::parameters,
+                  whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
+  writer.resident(MemoryClass::gradients,
+                  whole(run.parallel.zero >= 2 ? shard : count, run.stack.gradient_size()));
   writer.resident(MemoryClass::optimizer, whole(updated(run, shape), optimizer_state_bytes(run)));
   writer.resident(MemoryClass::context, run.stack.context.value);
+  if (run.stack.communicators.value > Bytes(0) && run.num_gpus() > 1) {
+    writer.resident(MemoryClass::communicators, run.stack.communicators.value);
+  }
+  writer.allocator_slack(run.stack.allocator_slack.value);
 }
 
 void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
@@ -52,7 +67,8 @@ void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
   // With ZeRO-1 each rank norms its shard, and the replicas' parts are summed with the stages'.
   const double norm_bytes = updated(run, shape) * run.stack.gradient_size().value;
   writer.kernel("gradient norm", MemoryBound{MemoryOp::streaming, Bytes(norm_bytes)});
-  if (run.parallel.tensor * run.parallel.pipeline > 1) {
+  if (run.parallel.tensor * run.parallel.pipeline >
+      1) {  // ZeRO's own sum of one number is left out
     writer.op(kCompute, "gradient norm all-reduce",
               Collective{CollectiveKind::all_reduce, kModelGroup, Bytes(4)});
   }

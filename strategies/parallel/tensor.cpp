@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/parallel/tensor.hpp"
 
+#include <algorithm>
+
 namespace foretrain {
 namespace {
 
@@ -35,13 +37,20 @@ std::optional<CollectiveKind> boundary_collective(Boundary boundary, Direction d
 }
 
 TensorParallel::TensorParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
-  if (run.stack.overlap_tensor_parallel && run.parallel.tensor > 1) {
+  const bool is_overlapping =
+      run.stack.overlap_tensor_parallel || run.stack.hidden_tensor_parallel.value > 0;
+  if (is_overlapping && run.parallel.tensor > 1) {
     stream_ = writer.add_stream("tensor");
   }
 }
 
 void TensorParallel::write(const std::vector<Step>& steps, Direction direction) {
+  bool is_in_core = false;
   for (const Step& step : steps) {
+    if (context_ != nullptr && step.is_attention_core != is_in_core) {
+      is_in_core = step.is_attention_core;
+      is_in_core ? context_->before_core(direction) : context_->after_core(direction);
+    }
     if (const auto* boundary = std::get_if<Boundary>(&step.what)) {
       write_boundary(*boundary, direction);
     } else {
@@ -55,6 +64,9 @@ void TensorParallel::write(const std::vector<Step>& steps, Direction direction) 
           step.what);
     }
   }
+  if (is_in_core) {
+    context_->after_core(direction);
+  }
 }
 
 void TensorParallel::gather() {
@@ -67,11 +79,19 @@ void TensorParallel::write_boundary(Boundary boundary, Direction direction) {
   if (run_.parallel.tensor == 1) {
     return;
   }
+  if (boundary == Boundary::gather_logits) {
+    gather_logits(direction);
+    return;
+  }
   const auto kind = boundary_collective(boundary, direction, run_.parallel.sequence_parallel);
   const bool is_input_gradient =
       direction == Direction::backward && boundary == Boundary::enter_tensor_parallel;
-  if (is_input_gradient && stream_ != kCompute) {
+  if (is_input_gradient && run_.stack.overlap_tensor_parallel) {
     write_overlapped(*kind);
+    return;
+  }
+  if (kind && stream_ != kCompute && run_.stack.hidden_tensor_parallel.value > 0) {
+    write_partly_hidden(*kind, is_input_gradient);
     return;
   }
   if (is_input_gradient && run_.parallel.sequence_parallel) {
@@ -112,8 +132,44 @@ void TensorParallel::write_overlapped(CollectiveKind kind) {
   writer_.wait(kCompute, summed);
 }
 
+// GEMM and collective work on pieces of the tensor in turn (TransformerEngine's user buffers): a
+// share of the bytes travels beside the kernels since the last collective, the rest after them.
+// With sequence parallelism the input of a weight gradient is gathered again, all of it hidden.
+void TensorParallel::write_partly_hidden(CollectiveKind kind, bool is_input_gradient) {
+  const double share = run_.stack.hidden_tensor_parallel.value;
+  const std::vector<Kernel> beside = writer_.take_back_while([](const Kernel&) { return true; });
+  writer_.wait(stream_, writer_.record(kCompute));
+  if (is_input_gradient && run_.parallel.sequence_parallel) {
+    collective(stream_, CollectiveKind::all_gather);
+  }
+  collective(stream_, kind, share * hidden_state_bytes(run_));
+  for (const Kernel& kernel : beside) {
+    writer_.kernel(kernel);
+  }
+  if (share < 1) {
+    writer_.wait(stream_, writer_.record(kCompute));
+    collective(stream_, kind, (1 - share) * hidden_state_bytes(run_));
+  }
+  writer_.wait(kCompute, writer_.record(stream_));
+}
+
+void TensorParallel::gather_logits(Direction direction) {
+  if (direction == Direction::forward) {
+    const Shard shard = shard_of(run_);
+    const double logits =
+        static_cast<double>(shard.tokens()) *
+        static_cast<double>(padded_vocabulary(run_.model.vocabulary, shard.tensor));
+    collective(kCompute, CollectiveKind::all_gather,
+               logits * std::max(Bytes(2), size_of(run_.training.precision)));
+  }
+}
+
 void TensorParallel::collective(StreamIndex stream, CollectiveKind kind) {
-  writer_.op(stream, name_of(kind), Collective{kind, kTensorGroup, hidden_state_bytes(run_)});
+  collective(stream, kind, hidden_state_bytes(run_));
+}
+
+void TensorParallel::collective(StreamIndex stream, CollectiveKind kind, Bytes payload) {
+  writer_.op(stream, name_of(kind), Collective{kind, kTensorGroup, payload});
 }
 
 }  // namespace foretrain

@@ -5,11 +5,10 @@
 
 #include <optional>
 
+#include "strategies/parallel/context.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
-
-enum class Direction : std::uint8_t { forward, backward };
 
 /// Megatron's conjugate operators (Shoeybi et al. 2019; with sequence parallelism Korthikanti et
 /// al. 2022, section 4.2.2): an all-reduce at one end per direction, or a gather and a scatter.
@@ -24,16 +23,23 @@ class TensorParallel {
   TensorParallel(const Run& run, BodyWriter& writer);
 
   void write(const std::vector<Step>& steps, Direction direction);
+  /// REQUIRES: outlives this. Keys and values of other ranks' tokens come and go around the
+  /// attention core.
+  void set_context(ContextParallel* context) { context_ = context; }
   /// Gathers a scattered activation on arrival from another stage.
   void gather();
 
  private:
   void write_boundary(Boundary boundary, Direction direction);
   void write_overlapped(CollectiveKind kind);
+  void gather_logits(Direction direction);
   void collective(StreamIndex stream, CollectiveKind kind);
+  void collective(StreamIndex stream, CollectiveKind kind, Bytes payload);
+  void write_partly_hidden(CollectiveKind kind, bool is_input_gradient);
 
   const Run& run_;
   BodyWriter& writer_;
+  ContextParallel* context_ = nullptr;
   StreamIndex stream_ = kCompute;
 };
 

@@ -32,15 +32,15 @@ TEST_CASE("the peak is where most is held, with its classes and its time", "[rep
   ProgramMaker maker(1);
   maker.program().bodies[0].resident = {{MemoryClass::parameters, 1_GB}};
   maker.op(0, Alloc{MemoryClass::activations, 2_GB}).op(0, Delay{1_ms});
-  maker.op(0, Alloc{MemoryClass::workspace, 4_GB}).op(0, Delay{1_ms});
-  maker.op(0, Free{MemoryClass::workspace, 4_GB});
+  maker.op(0, Alloc{MemoryClass::buffers, 4_GB}).op(0, Delay{1_ms});
+  maker.op(0, Free{MemoryClass::buffers, 4_GB});
   maker.op(0, Free{MemoryClass::activations, 2_GB}).op(0, Delay{1_ms});
   const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
   const auto curve = memory_curve(maker.program(), timeline, Rank(0));
   REQUIRE(curve.size() == 5);  // the start and four changes
   const MemoryPoint peak = memory_peak(curve);
   CHECK(peak.total() == 7_GB);
-  CHECK(held(peak, MemoryClass::workspace) == 4_GB);
+  CHECK(held(peak, MemoryClass::buffers) == 4_GB);
   CHECK_THAT(peak.time.value, Catch::Matchers::WithinRel(1e-3, 1e-9));
   CHECK(curve.back().total() == 1_GB);
 }
