@@ -110,7 +110,7 @@ double Interconnect::share_at(Bytes payload) const {
 }
 
 Cluster read_cluster(Reader& reader, config::Sources& sources,
-                     const std::string& platforms_directory) {
+                     const std::string& platforms_directory, const PlatformOverrides& overrides) {
   Cluster cluster;
   cluster.name = reader.get<std::string>("name");
   cluster.source = reader.get<std::string>("source");
@@ -126,18 +126,19 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   reader.finish();
   // The GPU file reports its own mistakes; those of this file come first.
   if (gpu && reader.diagnostics().empty()) {
-    cluster.gpu = load_gpu(sources, *gpu, platforms_directory);
+    cluster.gpu = load_gpu(sources, *gpu, platforms_directory, overrides.gpu);
   }
   return cluster;
 }
 
 Cluster load_cluster(config::Sources& sources, const std::string& name_or_path,
-                     const std::string& platforms_directory) {
+                     const std::string& platforms_directory, const PlatformOverrides& overrides) {
   const std::string path =
       config::find_file("cluster", name_or_path, platforms_directory + "/clusters");
-  return config::load_toml<Cluster>(sources, path, [&](Reader& reader) {
-    return read_cluster(reader, sources, platforms_directory);
-  });
+  return config::load_toml<Cluster>(
+      sources, path,
+      [&](Reader& reader) { return read_cluster(reader, sources, platforms_directory, overrides); },
+      overrides.cluster);
 }
 
 }  // namespace foretrain

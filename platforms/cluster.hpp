@@ -50,11 +50,19 @@ struct Cluster {
   Interconnect fabric;
 };
 
+/// Tables that replace keys of a cluster's file and of its GPU's.
+struct PlatformOverrides {
+  const config::Value* cluster = nullptr;
+  const config::Value* gpu = nullptr;
+};
+
 [[nodiscard]] Cluster read_cluster(config::Reader& reader, config::Sources& sources,
-                                   const std::string& platforms_directory);
+                                   const std::string& platforms_directory,
+                                   const PlatformOverrides& overrides = {});
 /// A name in platforms/clusters or a path to a .toml. Throws ConfigError.
 [[nodiscard]] Cluster load_cluster(config::Sources& sources, const std::string& name_or_path,
-                                   const std::string& platforms_directory);
+                                   const std::string& platforms_directory,
+                                   const PlatformOverrides& overrides = {});
 
 /// Every sourced number of the cluster, its GPU's included, named as in its file.
 [[nodiscard]] std::vector<Fact> facts(const Cluster& cluster);

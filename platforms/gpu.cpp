@@ -165,9 +165,9 @@ Gpu read_gpu(Reader& reader) {
 }
 
 Gpu load_gpu(config::Sources& sources, const std::string& name_or_path,
-             const std::string& platforms_directory) {
+             const std::string& platforms_directory, const config::Value* overrides) {
   const std::string path = config::find_file("GPU", name_or_path, platforms_directory + "/gpus");
-  return config::load_toml<Gpu>(sources, path, read_gpu);
+  return config::load_toml<Gpu>(sources, path, read_gpu, overrides);
 }
 
 }  // namespace foretrain

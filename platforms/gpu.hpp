@@ -66,6 +66,7 @@ struct Gpu {
 [[nodiscard]] Gpu read_gpu(config::Reader& reader);
 /// A name in platforms/gpus or a path to a .toml. Throws ConfigError.
 [[nodiscard]] Gpu load_gpu(config::Sources& sources, const std::string& name_or_path,
-                           const std::string& platforms_directory);
+                           const std::string& platforms_directory,
+                           const config::Value* overrides = nullptr);
 
 }  // namespace foretrain

@@ -80,6 +80,10 @@ struct RunFile {
   Training training;
   Parallel parallel;
   std::optional<Measured> measured;
+  // [override]: keys of the files named above, replaced for this run.
+  std::optional<config::Value> stack_overrides;
+  std::optional<config::Value> platform_overrides;
+  std::optional<config::Value> gpu_overrides;
 
   // Where the keys stand that checks across fields point at.
   config::Position model_position;

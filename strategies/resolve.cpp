@@ -38,6 +38,10 @@ auto try_load(Load load, const Position& position, const std::string& key, Diagn
   }
 }
 
+const config::Value* pointer(const std::optional<config::Value>& value) {
+  return value ? &*value : nullptr;
+}
+
 /// The checks of one run, in the order in which a reader would ask.
 class Check {
  public:
@@ -289,11 +293,17 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
         file.model_position, "model", diagnostics);
   }
   run.cluster = try_load(
-      [&] { return load_cluster(sources, beside(file.platform, directory), catalogue.platforms); },
+      [&] {
+        return load_cluster(sources, beside(file.platform, directory), catalogue.platforms,
+                            {pointer(file.platform_overrides), pointer(file.gpu_overrides)});
+      },
       file.platform_position, "platform", diagnostics);
-  run.stack =
-      try_load([&] { return load_stack(sources, beside(file.stack, directory), catalogue.stacks); },
-               file.stack_position, "stack", diagnostics);
+  run.stack = try_load(
+      [&] {
+        return load_stack(sources, beside(file.stack, directory), catalogue.stacks,
+                          pointer(file.stack_overrides));
+      },
+      file.stack_position, "stack", diagnostics);
   run.nodes = file.nodes.value_or(run.cluster.nodes);
   if (file.gpus && run.cluster.gpus_per_node > 0) {
     run.gpus = *file.gpus;

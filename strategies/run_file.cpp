@@ -255,6 +255,12 @@ RunFile read_run(config::Reader& reader) {
   if (auto parallel = reader.maybe_child("parallel")) {
     file.parallel = read_parallel(std::move(*parallel), file);
   }
+  if (auto overrides = reader.maybe_child("override")) {
+    file.stack_overrides = overrides->maybe_tree("stack");
+    file.platform_overrides = overrides->maybe_tree("platform");
+    file.gpu_overrides = overrides->maybe_tree("gpu");
+    overrides->finish();
+  }
   if (auto measured = reader.maybe_child("measured")) {
     file.measured = read_measured(std::move(*measured));
   }

@@ -136,9 +136,9 @@ std::vector<Fact> facts(const Stack& stack) {
 }
 
 Stack load_stack(config::Sources& sources, const std::string& name_or_path,
-                 const std::string& directory) {
+                 const std::string& directory, const config::Value* overrides) {
   return config::load_toml<Stack>(sources, config::find_file("stack", name_or_path, directory),
-                                  read_stack);
+                                  read_stack, overrides);
 }
 
 }  // namespace foretrain

@@ -65,8 +65,10 @@ struct Stack {
 [[nodiscard]] std::vector<Fact> facts(const Stack& stack);
 
 [[nodiscard]] Stack read_stack(config::Reader& reader);
-/// A name in strategies/stacks or a path to a .toml. Throws ConfigError.
+/// A name in strategies/stacks or a path to a .toml; `overrides` replaces some of its keys. Throws
+/// ConfigError.
 [[nodiscard]] Stack load_stack(config::Sources& sources, const std::string& name_or_path,
-                               const std::string& directory);
+                               const std::string& directory,
+                               const config::Value* overrides = nullptr);
 
 }  // namespace foretrain

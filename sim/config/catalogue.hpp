@@ -23,10 +23,15 @@ namespace foretrain::config {
                                     const std::string& directory);
 
 /// Reads a TOML file through `read(Reader&)`, which reports to the reader's diagnostics. The file
-/// is called by its name in errors. Throws ConfigError with all its mistakes.
+/// is called by its name in errors. `overrides`, a table, replaces some of its keys. Throws
+/// ConfigError with all its mistakes.
 template <class T, class Read>
-[[nodiscard]] T load_toml(Sources& sources, const std::string& path, Read read) {
-  const Value value = parse_toml(sources, path, read_file(path));
+[[nodiscard]] T load_toml(Sources& sources, const std::string& path, Read read,
+                          const Value* overrides = nullptr) {
+  Value value = parse_toml(sources, path, read_file(path));
+  if (overrides != nullptr) {
+    merge(value, *overrides);
+  }
   Diagnostics diagnostics;
   Reader reader(value, "", diagnostics);
   T result = read(reader);

@@ -160,6 +160,18 @@ bool Reader::has(std::string_view key) {
   return peek(key) != nullptr;
 }
 
+std::optional<Value> Reader::maybe_tree(std::string_view key) {
+  const Value* const value = find(key);
+  if (value == nullptr) {
+    return std::nullopt;
+  }
+  if (value->table() == nullptr) {
+    fail(key, "expected a table, got " + describe(*value));
+    return std::nullopt;
+  }
+  return *value;
+}
+
 bool Reader::is_table(std::string_view key) {
   known_.emplace(key);
   const Value* const value = peek(key);

@@ -102,6 +102,9 @@ class Reader {
 
   /// Whether the key is there. Asking makes it a known name, but does not count as reading it.
   [[nodiscard]] bool has(std::string_view key);
+  /// The table at a key as it was written, read by somebody else later; nothing when absent, an
+  /// error when it is no table.
+  [[nodiscard]] std::optional<Value> maybe_tree(std::string_view key);
   /// Whether the value at a key is a table. Makes the key a known name, like has().
   [[nodiscard]] bool is_table(std::string_view key);
   /// Marks a key as understood but of no consequence here (JSON files carry many).

@@ -122,6 +122,20 @@ Table& holder(Value& root, const std::vector<Segment>& segments) {
 
 }  // namespace
 
+void merge(Value& into, const Value& overrides) {
+  FORETRAIN_ASSERT(into.table() != nullptr && overrides.table() != nullptr, "merge takes tables");
+  for (const Entry& entry : *overrides.table()) {
+    Entry* const there = find(*into.table(), entry.key);
+    if (there == nullptr) {
+      into.table()->push_back(entry);
+    } else if (there->value.table() != nullptr && entry.value.table() != nullptr) {
+      merge(there->value, entry.value);
+    } else {
+      *there = entry;
+    }
+  }
+}
+
 void apply_set(Sources& sources, Value& root, std::string_view assignment) {
   const Source& source =
       add_text(sources, "--set " + std::string(assignment), std::string(assignment));

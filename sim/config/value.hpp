@@ -69,6 +69,10 @@ class Sources {
 /// errors found later in the value are reported as in a file called `--set a.b=c`.
 void apply_set(Sources& sources, Value& root, std::string_view assignment);
 
+/// Puts the entries of one table into another: tables are merged key by key, anything else replaces
+/// what was there. Positions stay those of `overrides`. REQUIRES: both are tables.
+void merge(Value& into, const Value& overrides);
+
 /// The tree as TOML text that parses back to the same tree; keys in the order of the tree.
 [[nodiscard]] std::string to_toml(const Value& root);
 
