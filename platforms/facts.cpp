@@ -71,6 +71,7 @@ std::vector<Fact> facts(const Gpu& gpu) {
   }
   append_gemm(gpu, facts);
   facts.push_back(fact("weight_gradient", gpu.weight_gradient));
+  facts.push_back(fact("grouped_floor", gpu.grouped_floor));
   facts.push_back(fact("sustained", gpu.sustained));
   if (!gpu.flash_forward.empty()) {
     facts.push_back(fact("flash.floor", gpu.flash_floor));
@@ -80,6 +81,10 @@ std::vector<Fact> facts(const Gpu& gpu) {
   facts.push_back(fact("memory_bound.floor", gpu.memory_floor));
   for (const auto& [op, share] : gpu.memory_share) {
     facts.push_back(fact("memory_bound." + std::string(name_in(kMemoryOpNames, op)), share));
+  }
+  for (const auto& [op, rate] : gpu.element_rate) {
+    facts.push_back(
+        fact("memory_bound.elements_per_clock." + std::string(name_in(kMemoryOpNames, op)), rate));
   }
   return facts;
 }

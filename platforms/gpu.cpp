@@ -112,10 +112,23 @@ void read_flash(Reader table, Gpu& gpu) {
   table.finish();
 }
 
+// Kernels whose instructions bound them: rates in elements per SM and clock.
+void read_element_rates(Reader table, Gpu& gpu) {
+  for (const auto& [name, op] : kMemoryOpNames) {
+    if (table.has(name)) {
+      gpu.element_rate[op] = table.fraction(name, 0.01, 1000);
+    }
+  }
+  table.finish();
+}
+
 void read_memory_bound(Reader table, Gpu& gpu) {
   gpu.memory_floor = table.get<Sourced<Seconds>>("floor");
   for (const auto& [name, op] : kMemoryOpNames) {
     gpu.memory_share[op] = table.fraction(name, kLeastShare, kMostShare);
+  }
+  if (std::optional<Reader> rates = table.maybe_child("elements_per_clock")) {
+    read_element_rates(*rates, gpu);
   }
   table.finish();
 }
@@ -141,6 +154,7 @@ Gpu read_gpu(Reader& reader) {
   }
   gpu.sms = reader.count("sms", {1, 10'000});
   gpu.weight_gradient = reader.fraction("weight_gradient", 0.1, 1.0);
+  gpu.grouped_floor = reader.get<Sourced<Seconds>>("grouped_floor");
   gpu.sustained = {1.0, "no sustained clock known: the fits are taken as they are", Basis::assumed};
   if (reader.has("sustained")) {
     gpu.sustained = reader.fraction("sustained", 0.1, 1.0);
@@ -160,6 +174,13 @@ Gpu read_gpu(Reader& reader) {
     read_flash(*flash, gpu);
   }
   read_memory_bound(reader.child("memory_bound"), gpu);
+  if (reader.has("clock") || !gpu.element_rate.empty()) {
+    gpu.clock = reader.get<Sourced<Hertz>>("clock");
+    if (reader.has("clock") && gpu.clock.value <= Hertz(0)) {
+      reader.fail("clock", "expected a clock rate greater than zero");
+    }
+  }
+  reader.ignore("calibration");  // what `foretrain calibrate gpu` left for the reader of the file
   reader.finish();
   return gpu;
 }

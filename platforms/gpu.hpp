@@ -41,11 +41,14 @@ struct Gpu {
   std::map<Dtype, Sourced<FlopsPerSecond>> peak;  ///< dense
   std::map<Dtype, GemmFit> gemm;
   Sourced<double> weight_gradient;  ///< rate of a weight gradient relative to forward
+  Sourced<Seconds> grouped_floor;   ///< of each product of a grouped GEMM
   Sourced<Seconds> flash_floor;     ///< the GPU-side floor of one flash kernel
   std::map<FlashVersion, FlashFit> flash_forward;
   std::map<FlashVersion, FlashFit> flash_backward;
   Sourced<Seconds> memory_floor;                     ///< floor of a memory-bound kernel
   std::map<MemoryOp, Sourced<double>> memory_share;  ///< achieved share of the HBM rate
+  std::map<MemoryOp, Sourced<double>> element_rate;  ///< elements per SM and clock, where known
+  Sourced<Hertz> clock;                              ///< what element_rate counts in
   Sourced<double> sustained;  ///< clock under sustained load relative to the fits
 };
 

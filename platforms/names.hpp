@@ -10,16 +10,19 @@
 
 namespace foretrain {
 
-inline constexpr std::array<config::Choice<Dtype>, 5> kDtypeNames = {{{"fp32", Dtype::fp32},
+inline constexpr std::array<config::Choice<Dtype>, 6> kDtypeNames = {{{"fp32", Dtype::fp32},
                                                                       {"tf32", Dtype::tf32},
                                                                       {"fp16", Dtype::fp16},
                                                                       {"bf16", Dtype::bf16},
-                                                                      {"fp8", Dtype::fp8}}};
+                                                                      {"fp8", Dtype::fp8},
+                                                                      {"fp4", Dtype::fp4}}};
 
-inline constexpr std::array<config::Choice<FlashVersion>, 3> kFlashNames = {
+inline constexpr std::array<config::Choice<FlashVersion>, 5> kFlashNames = {
     {{"flash1", FlashVersion::flash1},
      {"flash2", FlashVersion::flash2},
-     {"flash3", FlashVersion::flash3}}};
+     {"flash3", FlashVersion::flash3},
+     {"flash_triton", FlashVersion::flash_triton},
+     {"flash_cudnn", FlashVersion::flash_cudnn}}};
 
 inline constexpr std::array<config::Choice<MemoryOp>, 5> kMemoryOpNames = {
     {{"streaming", MemoryOp::streaming},

@@ -11,11 +11,13 @@ namespace {
 using config::Choice;
 using config::Sourced;
 
-constexpr std::array<Choice<AttentionKernel>, 4> kAttention = {{
+constexpr std::array<Choice<AttentionKernel>, 6> kAttention = {{
     {"unfused", AttentionKernel::unfused},
     {"flash-1", AttentionKernel::flash1},
     {"flash-2", AttentionKernel::flash2},
     {"flash-3", AttentionKernel::flash3},
+    {"flash-triton", AttentionKernel::flash_triton},
+    {"flash-cudnn", AttentionKernel::flash_cudnn},
 }};
 
 struct EagerKey {

@@ -12,8 +12,8 @@ Step rotary_step(std::string_view name, const Model& model, const Shard& shard) 
   const bool is_fused = shard.kernels.fused_rotary;
   const double rotated = model.rotary_fraction * inside(shard, (model.heads + model.kv_heads) /
                                                                    shard.tensor * model.head_dim);
-  return memory_step(name, is_fused ? MemoryOp::rotary : MemoryOp::streaming,
-                     (is_fused ? 2 : 10) * activation_bytes(shard) * rotated);
+  return is_fused ? row_step(name, MemoryOp::rotary, 2, rotated, shard.tokens(), shard)
+                  : memory_step(name, MemoryOp::streaming, 10 * activation_bytes(shard) * rotated);
 }
 
 Linear qkv_of(const Model& model, const Shard& shard) {

@@ -17,6 +17,10 @@ std::optional<FlashVersion> flash_version(AttentionKernel kernel) {
       return FlashVersion::flash2;
     case AttentionKernel::flash3:
       return FlashVersion::flash3;
+    case AttentionKernel::flash_triton:
+      return FlashVersion::flash_triton;
+    case AttentionKernel::flash_cudnn:
+      return FlashVersion::flash_cudnn;
   }
   return std::nullopt;
 }
@@ -77,6 +81,12 @@ struct Unfused {
   [[nodiscard]] static Step memory(std::string_view name, MemoryOp op, double bytes) {
     return {name, MemoryBound{op, Bytes(bytes)}, true};
   }
+  [[nodiscard]] Step softmax(std::string_view name, double passes) const {
+    return {name,
+            MemoryBound{MemoryOp::softmax, Bytes(passes * e * scores), batch * shard.sequence,
+                        passes / 2 * static_cast<double>(shard.sequence)},
+            true};
+  }
   // Repeating reads the shared heads and writes all; its backward sums the other way.
   [[nodiscard]] double repeat_bytes() const {
     const double all = 2 * inside(shard, model.heads / shard.tensor * model.head_dim);
@@ -101,9 +111,8 @@ void append_unfused_forward(std::vector<Step>& steps, const Unfused& core) {
   steps.push_back(
       core.gemm("attention_score", s, d, GemmPass::forward, has_alibi ? 2 * core.e : core.e));
   const double eager = core.shard.kernels.eager_softmax_bytes;
-  steps.push_back(eager > 0
-                      ? Unfused::memory("softmax", MemoryOp::streaming, eager * core.scores)
-                      : Unfused::memory("softmax", MemoryOp::softmax, 2 * core.e * core.scores));
+  steps.push_back(eager > 0 ? Unfused::memory("softmax", MemoryOp::streaming, eager * core.scores)
+                            : core.softmax("softmax", 2));
   if (core.shard.kernels.dropout) {
     steps.push_back(
         Unfused::memory("attention_dropout", MemoryOp::streaming, (2 * core.e + 1) * core.scores));
@@ -126,7 +135,7 @@ void append_unfused_backward(std::vector<Step>& steps, const Unfused& core) {
     steps.push_back(Unfused::memory("attention_dropout_gradient", MemoryOp::streaming,
                                     (2 * core.e + 1) * core.scores));
   }
-  steps.push_back(Unfused::memory("softmax_gradient", MemoryOp::softmax, 3 * core.e * core.scores));
+  steps.push_back(core.softmax("softmax_gradient", 3));
   steps.push_back(core.gemm("query_gradient", d, s, gradient, core.e));
   steps.push_back(core.gemm("key_gradient", d, s, gradient, core.e));
   if (core.repeats > 0) {

@@ -15,7 +15,14 @@
 namespace foretrain {
 
 /// Which attention kernel runs: three kernels through HBM, or one of the flash family.
-enum class AttentionKernel : std::uint8_t { unfused, flash1, flash2, flash3 };
+enum class AttentionKernel : std::uint8_t {
+  unfused,
+  flash1,
+  flash2,
+  flash3,
+  flash_triton,
+  flash_cudnn
+};
 
 /// The flash kernel that this is; nothing for the unfused one.
 [[nodiscard]] std::optional<FlashVersion> flash_version(AttentionKernel kernel);

@@ -10,6 +10,7 @@ using blocks::activation_bytes;
 using blocks::inside;
 using blocks::memory_step;
 using blocks::outside;
+using blocks::row_step;
 
 constexpr std::int64_t kRowsDividedBy = 128;
 
@@ -23,7 +24,8 @@ void append_lookup(Work& work, const Model& model, const Shard& shard) {
   const double e = activation_bytes(shard);
   const double elements = inside(shard, model.hidden);
   const auto t = static_cast<double>(shard.tensor);
-  work.forward.push_back(memory_step("token_lookup", MemoryOp::gather, 2 * e * elements));
+  work.forward.push_back(
+      row_step("token_lookup", MemoryOp::gather, 2, elements, shard.tokens(), shard));
   if (shard.tensor > 1) {
     work.forward.push_back(
         memory_step("token_mask", MemoryOp::streaming, e * elements * (t - 1) / t));
@@ -39,7 +41,8 @@ std::vector<Step> lookup_gradient(const Model& model, const Shard& shard) {
       static_cast<double>(table_rows(model, shard)) * static_cast<double>(model.hidden);
   return {{"leave_tensor_parallel", Boundary::leave_tensor_parallel, false},
           memory_step("token_gradient_clear", MemoryOp::streaming, e * table),
-          memory_step("token_gradient", MemoryOp::gather, 3 * e * inside(shard, model.hidden))};
+          row_step("token_gradient", MemoryOp::gather, 3, inside(shard, model.hidden),
+                   shard.tokens(), shard)};
 }
 
 // Adding a position row reads it and the token's, and writes; its gradient sums over sequences.

@@ -59,7 +59,8 @@ Experts experts_of(const Model& model, const Shard& shard, const Routed& routed)
            routed.rows,
            into,
            model.hidden,
-           model.mlp_bias},
+           model.mlp_bias,
+           true},
           {{"experts_down", "experts_down_input_gradient", "experts_down_weight_gradient",
             "experts_down_bias_gradient"},
            shard.dtype,
@@ -67,7 +68,8 @@ Experts experts_of(const Model& model, const Shard& shard, const Routed& routed)
            routed.rows,
            model.hidden,
            ffn,
-           model.mlp_bias},
+           model.mlp_bias,
+           true},
           inside(shard, ffn * model.moe->experts_per_token)};
 }
 

@@ -1,6 +1,8 @@
 // Norms, and what follows a block on the residual stream: bias, dropout, addition. With sequence
 // parallelism all of it works on 1/t of the tokens.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "models/blocks/parts.hpp"
 
 namespace foretrain::blocks {
@@ -10,8 +12,9 @@ namespace foretrain::blocks {
 // which about one tensor's worth misses the cache: 6 to 8 bytes in 16 bit, counted as 8.
 // The mean and deviation per token (8 / (2 h) of the input) are left out, as in Korthikanti et al.
 Work norm_work(const Model& model, const Shard& shard, const NormNames& names) {
-  const double e = activation_bytes(shard);
   const double elements = outside(shard, model.hidden);
+  const std::int64_t ranks = shard.sequence_parallel ? shard.tensor : 1;
+  const std::int64_t rows = std::max<std::int64_t>(1, shard.tokens() / ranks);
   Work work;
   work.parameters = model.hidden * (model.norm == NormKind::layer_norm ? 2 : 1);
   const KernelChoices& kernels = shard.kernels;
@@ -21,12 +24,12 @@ Work norm_work(const Model& model, const Shard& shard, const NormNames& names) {
     work.backward = {memory_step(names.backward, MemoryOp::streaming,
                                  kernels.eager_norm_backward_bytes * elements)};
     // The input in fp32 and the normalised output in fp32 are kept beside the input.
-    work.saved = {saved(names.input, (e + 8) * elements)};
+    work.saved = {saved(names.input, (activation_bytes(shard) + 8) * elements)};
     return work;
   }
-  work.forward = {memory_step(names.forward, MemoryOp::norm, 2 * e * elements)};
-  work.backward = {memory_step(names.backward, MemoryOp::norm, 4 * e * elements)};
-  work.saved = {saved(names.input, e * elements)};
+  work.forward = {row_step(names.forward, MemoryOp::norm, 2, elements, rows, shard)};
+  work.backward = {row_step(names.backward, MemoryOp::norm, 4, elements, rows, shard)};
+  work.saved = {saved(names.input, activation_bytes(shard) * elements)};
   return work;
 }
 

@@ -18,12 +18,13 @@
 
 namespace foretrain::blocks {
 
-/// Bytes of one element of an activation tensor: 16-bit training and fp8 training keep activations
-/// in 16 bit; fp8 is for the inputs of the large GEMMs only.
+/// Bytes of one element of an activation tensor: 16-bit training, and fp8 and fp4 training, keep
+/// activations in 16 bit; fp8 and fp4 are for the inputs of the large GEMMs only.
 [[nodiscard]] double activation_bytes(const Shard& shard);
-/// Bytes of one element of a linear layer's input as kept for its weight gradient (1 under fp8).
+/// Bytes of one element of a linear layer's input as kept for its weight gradient (fewer
+/// under fp8 and fp4).
 [[nodiscard]] double linear_input_bytes(const Shard& shard);
-/// The type of GEMMs that stay out of fp8: attention, router, LM head.
+/// The type of GEMMs that stay out of fp8 and fp4: attention, router, LM head.
 [[nodiscard]] Dtype unquantized(Dtype dtype);
 
 /// Elements of a tokens x width tensor outside the tensor-parallel region: each rank has all
@@ -33,6 +34,9 @@ namespace foretrain::blocks {
 [[nodiscard]] double inside(const Shard& shard, std::int64_t width);
 
 [[nodiscard]] Step memory_step(std::string_view name, MemoryOp op, double bytes);
+/// A kernel that gives each row to one block; reads and writes as many `passes` of e per element.
+[[nodiscard]] Step row_step(std::string_view name, MemoryOp op, double passes, double elements,
+                            std::int64_t rows, const Shard& shard);
 [[nodiscard]] SavedTensor saved(std::string_view name, double bytes);
 
 struct LinearNames {
@@ -51,7 +55,8 @@ struct Linear {
   std::int64_t rows = 1;  ///< tokens (of one expert)
   std::int64_t outputs = 1;
   std::int64_t inputs = 1;
-  bool has_bias = false;  ///< added in the GEMM's epilogue, or by the kernel that follows
+  bool has_bias = false;    ///< added in the GEMM's epilogue, or by the kernel that follows
+  bool is_grouped = false;  ///< experts: one launch each
 
   [[nodiscard]] std::int64_t parameters() const {
     return batch * outputs * (inputs + (has_bias ? 1 : 0));

@@ -89,11 +89,9 @@ std::vector<Comparison> comparisons_of(const Run& run, Seconds step) {
 /// The numbers of the GPU file that this run leans on and that nobody measured on this GPU, by
 /// table.
 std::string leans_on(const Run& run) {
-  static const std::map<Dtype, std::string> names = {{Dtype::fp32, "fp32"},
-                                                     {Dtype::tf32, "tf32"},
-                                                     {Dtype::fp16, "fp16"},
-                                                     {Dtype::bf16, "bf16"},
-                                                     {Dtype::fp8, "fp8"}};
+  static const std::map<Dtype, std::string> names = {{Dtype::fp32, "fp32"}, {Dtype::tf32, "tf32"},
+                                                     {Dtype::fp16, "fp16"}, {Dtype::bf16, "bf16"},
+                                                     {Dtype::fp8, "fp8"},   {Dtype::fp4, "fp4"}};
   const bool is_flash = run.stack.kernels.attention != AttentionKernel::unfused;
   std::set<std::string> tables;
   for (const std::string& name : unmeasured(run.cluster.gpu)) {

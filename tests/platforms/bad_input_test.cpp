@@ -54,22 +54,22 @@ TEST_CASE("counts and shares out of range are refused", "[platforms]") {
   sms = 0
         ^)");
   CHECK(gpu_error("efficiency = 0.75", "efficiency = 75") ==
-        R"(gpu.toml:13:14: gemm.fp16.efficiency: expected a number from 0.01 to 1.0, got 75.0
+        R"(gpu.toml:14:14: gemm.fp16.efficiency: expected a number from 0.01 to 1.0, got 75.0
   efficiency = 75
                ^)");
   CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\nk_fill = -3\n") ==
-        R"(gpu.toml:15:10: gemm.fp16.k_fill: expected a number of elements, at least 0
+        R"(gpu.toml:16:10: gemm.fp16.k_fill: expected a number of elements, at least 0
   k_fill = -3
            ^)");
   CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\noccupancy = -3\n") ==
-        R"(gpu.toml:15:13: gemm.fp16.occupancy: expected a number of tiles per SM, at least 0
+        R"(gpu.toml:16:13: gemm.fp16.occupancy: expected a number of tiles per SM, at least 0
   occupancy = -3
               ^)");
 }
 
 TEST_CASE("a GEMM fit without the peak that it is a share of is refused", "[platforms]") {
   CHECK(gpu_error("bf16 = \"300 TFLOP/s\"\n", "") ==
-        R"(gpu.toml:11:1: gemm: gemm.bf16 needs peak.bf16, of which it is a share
+        R"(gpu.toml:12:1: gemm: gemm.bf16 needs peak.bf16, of which it is a share
   [gemm.fp16]
   ^)");
 }
@@ -77,39 +77,39 @@ TEST_CASE("a GEMM fit without the peak that it is a share of is refused", "[plat
 TEST_CASE("a fit can only be the same as one that the file has", "[platforms]") {
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"fp8\"") ==
-      R"(gpu.toml:18:11: gemm.bf16.same_as: expected a data type that has a fit of its own in this file
+      R"(gpu.toml:19:11: gemm.bf16.same_as: expected a data type that has a fit of its own in this file
   same_as = "fp8"
             ^)");
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"f16\"") ==
-      R"(gpu.toml:18:11: gemm.bf16.same_as: expected one of fp32, tf32, fp16, bf16, fp8; got 'f16'; did you mean 'fp16'?
+      R"(gpu.toml:19:11: gemm.bf16.same_as: expected one of fp32, tf32, fp16, bf16, fp8, fp4; got 'f16'; did you mean 'fp16'?
   same_as = "f16"
             ^)");
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"fp16\"\nbasis = \"measured\"") ==
-      R"(gpu.toml:19:9: gemm.bf16.basis: a fit that is the same as another is transferred: leave out the basis
+      R"(gpu.toml:20:9: gemm.bf16.basis: a fit that is the same as another is transferred: leave out the basis
   basis = "measured"
           ^)");
   CHECK(gpu_error("source = \"one rate\"\n", "") ==
-        R"(gpu.toml:17:1: gemm.bf16: missing key 'source' (text in quotes)
+        R"(gpu.toml:18:1: gemm.bf16: missing key 'source' (text in quotes)
   [gemm.bf16]
   ^)");
 }
 
 TEST_CASE("a flash kernel has a known name and both directions", "[platforms]") {
   CHECK(gpu_error("[flash.flash2]", "[flash.flash4]") ==
-        R"(gpu.toml:24:8: flash: unknown key 'flash4'; did you mean 'flash1'?
+        R"(gpu.toml:25:8: flash: unknown key 'flash4'; did you mean 'flash1'?
   [flash.flash4]
          ^)");
   CHECK(gpu_error("backward = 0.4\n", "") ==
-        R"(gpu.toml:24:1: flash.flash2: missing key 'backward' (a number)
+        R"(gpu.toml:25:1: flash.flash2: missing key 'backward' (a number)
   [flash.flash2]
   ^)");
 }
 
 TEST_CASE("every class of memory-bound kernel needs its share", "[platforms]") {
   CHECK(gpu_error("gather = 0.15\n", "") ==
-        R"(gpu.toml:30:1: memory_bound: missing key 'gather' (a number)
+        R"(gpu.toml:31:1: memory_bound: missing key 'gather' (a number)
   [memory_bound]
   ^)");
 }
@@ -117,7 +117,7 @@ TEST_CASE("every class of memory-bound kernel needs its share", "[platforms]") {
 TEST_CASE("a basis is one of five words", "[platforms]") {
   CHECK(
       gpu_error("gather = 0.15", "gather = { value = 0.15, basis = \"guessed\" }") ==
-      R"(gpu.toml:36:34: memory_bound.gather.basis: expected one of datasheet, measured, fitted, transferred, assumed; got 'guessed'
+      R"(gpu.toml:37:34: memory_bound.gather.basis: expected one of datasheet, measured, fitted, transferred, assumed; got 'guessed'
   gather = { value = 0.15, basis = "guessed" }
                                    ^)");
 }

@@ -18,6 +18,7 @@ memory = "80 GB"
 memory_rate = "2 TB/s"
 sms = 100
 weight_gradient = 0.95
+grouped_floor = "3 us"
 
 [peak]
 fp16 = "300 TFLOP/s"

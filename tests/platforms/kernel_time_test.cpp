@@ -26,6 +26,7 @@ Gpu a100_base() {
   gpu.peak[Dtype::fp16].value = 312_TFLOPs;
   gpu.gemm[Dtype::fp16] = {{0.732, "", {}}, {0.791, "", {}}, {5.2_us, "", {}}, 0, 0};
   gpu.weight_gradient.value = 0.95;
+  gpu.grouped_floor.value = 3.4_us;
   gpu.sustained.value = 1;
   gpu.flash_floor.value = 5_us;
   gpu.flash_forward[FlashVersion::flash2] = {{0.579, "", {}}, 1.21};
@@ -107,6 +108,51 @@ TEST_CASE("a batch is one launch of as many products", "[platforms]") {
   const double rest = us(one, gpu) - 5.2;
   one.batch = 8;
   CHECK_THAT(us(one, gpu), WithinRel(5.2 + 8.0 * rest, 1e-9));
+}
+
+TEST_CASE("a grouped GEMM pays a floor for each of its products", "[platforms]") {
+  const Gpu gpu = a100_base();
+  Gemm shape = gemm(2048, 2048, 128);
+  shape.batch = 8;
+  const double batched = us(shape, gpu) - 5.2;
+  shape.is_grouped = true;
+  CHECK_THAT(us(shape, gpu), WithinRel(8 * 3.4 + batched, 1e-9));
+}
+
+TEST_CASE("a batched GEMM asks for a head dimension of 64s, or at least of 8s", "[platforms]") {
+  Gpu gpu = a100_base();
+  gpu.memory_rate.value = BytesPerSecond(1e30);  // time beyond the floor is proportional to k
+  const auto per_k = [&](std::int64_t batch, std::int64_t k, bool is_grouped) {
+    Gemm shape = gemm(2048, 2048, k);
+    shape.batch = batch;
+    shape.is_grouped = is_grouped;
+    const double floor = is_grouped ? 3.4 * static_cast<double>(batch) : 5.2;
+    return (us(shape, gpu) - floor) / static_cast<double>(batch * k);
+  };
+  const double aligned = per_k(1, 128, false);
+  CHECK_THAT(per_k(4, 64, false), WithinRel(aligned, 1e-9));
+  CHECK_THAT(per_k(4, 80, false), WithinRel(1.15 * aligned, 1e-9));
+  CHECK_THAT(per_k(4, 108, false), WithinRel(12 * aligned, 1e-9));
+  CHECK_THAT(per_k(1, 80, false), WithinRel(aligned, 1e-9));
+  CHECK_THAT(per_k(1, 108, false), WithinRel(1.05 * aligned, 1e-9));
+  CHECK_THAT(per_k(4, 108, true), WithinRel(1.05 * aligned, 1e-9));
+}
+
+TEST_CASE("rows that instructions bound take the larger of two limits", "[platforms]") {
+  Gpu gpu = a100_base();
+  gpu.clock.value = Hertz(1.41e9);
+  gpu.memory_share[MemoryOp::streaming].value = 0.97;
+  gpu.memory_share[MemoryOp::norm].value = 0.5;
+  gpu.element_rate[MemoryOp::norm].value = 1.17;
+  // RMSNorm of 4096 x 8192 in 16 bit: bytes 134.2e6 / (0.97 * 2039e9) = 67.9; 38 rows on the
+  // fullest of 108 SMs, 38 * 8192 / (1.17 * 1.41e9) = 188.7; t = 2 + 188.7 (measured 191.5 to 198).
+  MemoryBound norm{MemoryOp::norm, Bytes(4.0 * 4096 * 8192), 4096, 8192};
+  CHECK_THAT(us(Kernel{{}, norm}, gpu), WithinAbs(190.7, 0.05));
+  // At a high instruction rate the stream is left, and without rows the share.
+  gpu.element_rate[MemoryOp::norm].value = 100;
+  CHECK_THAT(us(Kernel{{}, norm}, gpu), WithinAbs(69.9, 0.05));
+  norm.rows = 0;
+  CHECK_THAT(us(Kernel{{}, norm}, gpu), WithinAbs(2 + 4.0 * 4096 * 8192 / (0.5 * 2039e3), 0.05));
 }
 
 TEST_CASE("a weight gradient runs at its share of the forward rate", "[platforms]") {

@@ -83,7 +83,7 @@ TEST_CASE("a stack file is read key by key", "[strategies]") {
 TEST_CASE("a stack names one of the attention kernels and ways to accumulate", "[strategies]") {
   CHECK(
       stack_error("flash-2", "flash-4") ==
-      R"(stack.toml:3:13: attention: expected one of unfused, flash-1, flash-2, flash-3; got 'flash-4'; did you mean 'flash-1'?
+      R"(stack.toml:3:13: attention: expected one of unfused, flash-1, flash-2, flash-3, flash-triton, flash-cudnn; got 'flash-4'; did you mean 'flash-1'?
   attention = "flash-4"
               ^)");
   CHECK(

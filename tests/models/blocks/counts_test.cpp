@@ -125,7 +125,7 @@ TEST_CASE("experts are grouped GEMMs over equal shares of the routed tokens", "[
     for (const Step& step : mlp_work(model, shard(1, tokens, 1)).forward) {
       if (step.name == "experts_up") {
         CHECK(std::get<Gemm>(step.what) ==
-              Gemm{8, rows, 6144, 1024, Dtype::bf16, GemmPass::forward, 2});
+              Gemm{8, rows, 6144, 1024, Dtype::bf16, GemmPass::forward, 2, true});
       }
     }
   }

@@ -262,5 +262,44 @@ TEST_CASE("fp8 is for the large GEMMs, which read cast inputs", "[models]") {
   }
 }
 
+TEST_CASE("fp4 is cast like fp8, in nine sixteenths of a byte", "[models]") {
+  Shard low = shard(1, 256, 1);
+  low.dtype = Dtype::fp4;
+  const Work layer = layer_work(gpt(1, 512, 8), low);
+  // As under fp8: 7 h of inputs, read 2, write 0.5625 twice.
+  CHECK(bytes_per(256.0 * 512, layer.forward, "cast_to_fp4") == (2 + 2 * 0.5625) * 7);
+}
+
+TEST_CASE("the experts alone are a grouped GEMM", "[models]") {
+  Model model = gpt(1, 512, 8);
+  model.moe = MixtureOfExperts{8, 2};
+  const Work layer = layer_work(model, shard(1, 256, 1));
+  for (const std::vector<Step>& steps : {layer.forward, layer.backward}) {
+    for (const Step& step : steps) {
+      if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
+        INFO(step.name);
+        CHECK(gemm->is_grouped == step.name.starts_with("experts"));
+      }
+    }
+  }
+}
+
+TEST_CASE("kernels that work by rows say how many rows and how wide", "[models]") {
+  Shard four = shard(1, 256, 4);
+  four.sequence_parallel = true;
+  for (const Step& step : layer_work(gpt(1, 512, 8), four).forward) {
+    if (step.name == "attention_norm") {
+      const auto& norm = std::get<MemoryBound>(step.what);
+      CHECK(norm.rows == 64);             // 256 tokens over 4 ranks
+      CHECK(norm.row_elements == 512.0);  // one read and one write of each
+    }
+    if (step.name == "softmax") {
+      const auto& softmax = std::get<MemoryBound>(step.what);
+      CHECK(softmax.rows == 2 * 256);  // 8 heads over 4 ranks, a row per query
+      CHECK(softmax.row_elements == 256.0);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace foretrain::testing
