@@ -217,8 +217,8 @@ class StageBody {
   // What of a layer's saved tensors was there all along.
   [[nodiscard]] Bytes extra_kept() const { return std::min(kept_, saved_); }
 
-  // Gradients of one micro-batch join the sum of the step; those of the last are final. Where stages
-  // end one by one they are all summed over replicas at once, before the update.
+  // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
+  // stages end one by one they are all summed over replicas at once, before the update.
   void accumulate(std::int64_t parameters, bool is_final) {
     if (run_.stack.accumulation != Accumulation::in_gemm) {
       // Reads the new gradient and the sum, writes the sum.

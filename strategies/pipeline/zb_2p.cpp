@@ -1,6 +1,6 @@
 // ZB-H2, the handcrafted form of ZB-2p (Qi et al. 2024, section 2.2): 2 (p - s) - 1 forwards ahead
-// fill the wait for the first backward, 2 s weight gradients are late, and every stage holds 2 p - 1
-// micro-batches. Stage s ends its step s slots after the first one, and starts the next as much
+// fill the wait for the first backward, 2 s weight gradients are late, and every stage holds 2 p -
+// 1 micro-batches. Stage s ends its step s slots after the first one, and starts the next as much
 // later: bubble (p - 1)(F + B - 2 W) for m >= 2 p - 1 and W no longer than F and B.
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/pipeline/zero_bubble.hpp"

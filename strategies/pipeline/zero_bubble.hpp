@@ -10,7 +10,8 @@
 
 namespace foretrain {
 
-/// All slots of one stage. REQUIRES: `ahead` (forwards before the first backward) >= 1, `late` >= 0.
+/// All slots of one stage. REQUIRES: `ahead` (forwards before the first backward) >= 1, `late` >=
+/// 0.
 [[nodiscard]] inline std::vector<Slot> split_backward_order(std::int32_t micro_batches,
                                                             std::int32_t ahead, std::int32_t late) {
   std::vector<Slot> slots;

@@ -25,8 +25,8 @@ double bubble(const PipelineSchedule& schedule, const PipelineShape& shape, Slot
   return step_time(schedule, shape, times) - work;
 }
 
-/// The closed form of a schedule's bubble per stage before the last, and from how many micro-batches
-/// on it holds.
+/// The closed form of a schedule's bubble per stage before the last, and from how many
+/// micro-batches on it holds.
 struct ClosedForm {
   Seconds (*bubble)(const SlotTimes& times);
   std::int32_t (*least_micro_batches)(std::int32_t stages);
@@ -50,8 +50,7 @@ const std::map<std::string_view, ClosedForm> kClosedForms = {
 
 }  // namespace
 
-TEST_CASE("the bubble of every schedule is its closed form with free communication",
-          "[pipeline]") {
+TEST_CASE("the bubble of every schedule is its closed form with free communication", "[pipeline]") {
   const SlotTimes equal{Seconds(1e-3), Seconds(1e-3), Seconds(1e-3)};
   const SlotTimes recomputed{Seconds(1e-3), Seconds(2.1e-3), Seconds(0.9e-3)};
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
@@ -97,9 +96,10 @@ TEST_CASE("splitting backwards never makes a step slower, nor does twice the mem
   }
 }
 
-TEST_CASE("no schedule is faster than the work of one stage, nor, when all stages end together, than "
-          "the chain of one micro-batch",
-          "[pipeline]") {
+TEST_CASE(
+    "no schedule is faster than the work of one stage, nor, when all stages end together, than "
+    "the chain of one micro-batch",
+    "[pipeline]") {
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
     for (const std::int32_t m : {1, 2, 3, 4, 6, 8}) {
       for (const std::int32_t v : {1, 2}) {
