@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
 #include "strategies/parallel/tensor.hpp"
+#include "strategies/pipeline/split_backward.hpp"
 #include "strategies/pipeline/transfer.hpp"
 #include "strategies/stage.hpp"
 
@@ -33,7 +35,11 @@ class StageBody {
         context_(run, writer_),
         transfer_(run, writer_, tensor_),
         data_(run, writer_),
-        backwards_done_(static_cast<std::size_t>(shape_.chunks), 0) {
+        schedule_(pipeline_schedule(run.parallel.schedule)),
+        split_layer_(split_backward(shape_.layer)),
+        split_head_(split_backward(shape_.head)),
+        backwards_done_(static_cast<std::size_t>(shape_.chunks), 0),
+        weight_gradients_done_(backwards_done_) {
     kept_ = kept_per_layer(run, shape_);
     saved_ = saved_bytes(shape_.layer);
     recomputed_ = recomputed_steps(run, shape_);
@@ -43,25 +49,68 @@ class StageBody {
   Body write() {
     hold_model_states(run_, shape_, writer_);
     writer_.launch_time(run_.stack.host_per_kernel.value);
-    const auto& schedule = pipeline_schedule(run_.parallel.schedule);
-    for (const Slot& slot :
-         schedule.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage))) {
-      if (slot.is_forward) {
-        forward(slot);
-      } else {
-        backward(slot);
-      }
+    const std::vector<Slot> slots =
+        schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
+    if (schedule_.end == StepEnd::stage_by_stage) {
+      write_after_step_before(slots);
+    } else {
+      write_slots(slots);
+      writer_.tag({Phase::optimizer});
+      data_.finish_gradients();
+      sum_tied_embedding(run_, shape_, writer_);
+      update();
     }
-    writer_.tag({Phase::optimizer});
-    data_.finish_gradients();
-    write_update(run_, shape_, writer_);
-    data_.gather_parameters(shape_.parameters);
     writer_.tag({Phase::host});
     writer_.op(kCompute, "host, per step", Delay{run_.stack.host_per_step.value});
     return writer_.take();
   }
 
  private:
+  void write_slots(std::span<const Slot> slots) {
+    for (const Slot& slot : slots) {
+      switch (slot.kind) {
+        case SlotKind::forward:
+          forward(slot);
+          break;
+        case SlotKind::backward:
+        case SlotKind::input_gradient:
+          backward(slot);
+          break;
+        case SlotKind::weight_gradient:
+          weight_gradient(slot);
+          break;
+      }
+    }
+  }
+
+  void update() {
+    write_update(run_, shape_, writer_);
+    data_.gather_parameters(shape_.parameters);
+  }
+
+  // The end of the step before, then this step up to where the next one takes over: what is late
+  // at the end was late at the start. The embedding is summed where both its stages come by at
+  // about the same time, as if the last stage did the head's late weight gradients first.
+  void write_after_step_before(std::span<const Slot> slots) {
+    const auto first = std::find_if(slots.begin(), slots.end(), [](const Slot& slot) {
+      return slot.kind != SlotKind::weight_gradient;
+    });
+    const auto late = static_cast<std::size_t>(first - slots.begin());
+    const Bytes stored = static_cast<double>(late) * stored_by_chunk(0);
+    writer_.op(kCompute, "weight gradients of the step before",
+               Alloc{MemoryClass::activations, stored});
+    write_slots(slots.first(late));
+    writer_.tag({Phase::optimizer});
+    data_.gradients_ready(shape_.parameters, true);
+    data_.finish_gradients();
+    update();
+    write_slots(slots.subspan(late));
+    writer_.tag({Phase::optimizer});
+    sum_tied_embedding(run_, shape_, writer_);
+    writer_.op(kCompute, "weight gradients for the step after",
+               Free{MemoryClass::activations, stored});
+  }
+
   void forward(const Slot& slot) {
     if (slot.chunk == 0) {
       writer_.tag({Phase::host, slot.micro_batch, slot.chunk});
@@ -95,16 +144,21 @@ class StageBody {
     }
   }
 
+  // All of it, or all but the weight gradients.
   void backward(const Slot& slot) {
+    const bool is_whole = slot.kind == SlotKind::backward;
     const bool is_final =
         ++backwards_done_[static_cast<std::size_t>(slot.chunk)] == run_.num_micro_batches();
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       data_.enter(shape_.head.parameters, false, slot.micro_batch);
-      tensor_.write(shape_.head.backward, Direction::backward);
+      tensor_.write(is_whole ? shape_.head.backward : split_head_.input_gradient,
+                    Direction::backward);
       data_.leave(shape_.head.parameters);
-      accumulate(shape_.head.parameters, is_final);
+      if (is_whole) {
+        accumulate(shape_.head.parameters, is_final);
+      }
     } else {
       transfer_.receive(Direction::backward);
     }
@@ -112,11 +166,13 @@ class StageBody {
       label_layer(slot.chunk, i);
       data_.enter(shape_.layer.parameters, false, slot.micro_batch);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
-      layer_gap(is_again && run_.training.recompute == Recompute::full ? 3 : 2, slot,
-                Phase::backward);
+      const bool is_full = is_again && run_.training.recompute == Recompute::full;
+      layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
       layer_backward(slot, is_again);
       data_.leave(shape_.layer.parameters);
-      accumulate(shape_.layer.parameters, is_final);
+      if (is_whole) {
+        accumulate(shape_.layer.parameters, is_final);
+      }
     }
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
@@ -124,9 +180,32 @@ class StageBody {
       accumulate(shape_.embedding.parameters, is_final);
     }
     keep<Free>(slot.chunk, "drop activations");
+    if (!is_whole) {
+      writer_.op(kCompute, "store for weight gradients",
+                 Alloc{MemoryClass::activations, stored_by_chunk(slot.chunk)});
+    }
     if (!shape_.is_first(slot.chunk)) {
       transfer_.send(Direction::backward);
     }
+  }
+
+  void weight_gradient(const Slot& slot) {
+    const bool is_final =
+        ++weight_gradients_done_[static_cast<std::size_t>(slot.chunk)] == run_.num_micro_batches();
+    writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
+    if (shape_.is_last(slot.chunk)) {
+      writer_.label("head and loss");
+      tensor_.write(split_head_.weight_gradient, Direction::backward);
+      accumulate(shape_.head.parameters, is_final);
+    }
+    for (std::int64_t i = shape_.layers_per_chunk - 1; i >= 0; --i) {
+      label_layer(slot.chunk, i);
+      layer_gap(1, slot, Phase::backward);
+      tensor_.write(split_layer_.weight_gradient, Direction::backward);
+      accumulate(shape_.layer.parameters, is_final);
+    }
+    writer_.op(kCompute, "drop store for weight gradients",
+               Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
   }
 
   void layer_gap(std::int32_t times, const Slot& slot, Phase resumed) {
@@ -140,8 +219,10 @@ class StageBody {
 
   // A layer's backward, with whatever has to be computed again before it.
   void layer_backward(const Slot& slot, bool is_again) {
+    const std::vector<Step>& steps =
+        slot.kind == SlotKind::backward ? shape_.layer.backward : split_layer_.input_gradient;
     if (!is_again) {
-      tensor_.write(shape_.layer.backward, Direction::backward);
+      tensor_.write(steps, Direction::backward);
       return;
     }
     writer_.op(kCompute, "recomputed activations",
@@ -149,7 +230,7 @@ class StageBody {
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
     tensor_.write(recomputed_, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
-    tensor_.write(shape_.layer.backward, Direction::backward);
+    tensor_.write(steps, Direction::backward);
     writer_.op(kCompute, "recomputed activations",
                Free{MemoryClass::activations, saved_ - extra_kept()});
   }
@@ -157,7 +238,8 @@ class StageBody {
   // What of a layer's saved tensors was there all along.
   [[nodiscard]] Bytes extra_kept() const { return std::min(kept_, saved_); }
 
-  // Gradients of one micro-batch join the sum of the step; those of the last are final.
+  // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
+  // stages end one by one they are all summed over replicas at once, before the update.
   void accumulate(std::int64_t parameters, bool is_final) {
     if (run_.stack.accumulation == Accumulation::separate_16_bit ||
         run_.stack.accumulation == Accumulation::separate_fp32) {
@@ -167,7 +249,9 @@ class StageBody {
           "accumulate gradients",
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
-    data_.gradients_ready(parameters, is_final);
+    if (schedule_.end == StepEnd::together) {
+      data_.gradients_ready(parameters, is_final);
+    }
   }
 
   // What a chunk keeps from forward to backward of a micro-batch comes (Alloc) or goes (Free).
@@ -185,6 +269,12 @@ class StageBody {
     writer_.op(kCompute, name, Change{MemoryClass::activations, activations});
   }
 
+  // From the input gradients of a micro-batch to its weight gradients.
+  [[nodiscard]] Bytes stored_by_chunk(std::int32_t chunk) const {
+    return static_cast<double>(shape_.layers_per_chunk) * split_layer_.stored +
+           (shape_.is_last(chunk) ? split_head_.stored : Bytes(0));
+  }
+
   void label_layer(std::int32_t chunk, std::int64_t i) {
     writer_.label("layer " + std::to_string(shape_.layer_number(chunk, i)));
   }
@@ -196,10 +286,14 @@ class StageBody {
   ContextParallel context_;
   PipelineTransfer transfer_;
   DataParallel data_;
+  const PipelineSchedule& schedule_;
+  SplitBackward split_layer_;
+  SplitBackward split_head_;
   Bytes kept_;
   Bytes saved_;
   std::vector<Step> recomputed_;
-  std::vector<std::int64_t> backwards_done_;  // by chunk
+  std::vector<std::int64_t> backwards_done_;         // by chunk
+  std::vector<std::int64_t> weight_gradients_done_;  // likewise
 };
 
 }  // namespace

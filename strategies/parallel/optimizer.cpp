@@ -2,6 +2,7 @@
 #include "strategies/parallel/optimizer.hpp"
 
 #include <cmath>
+#include <optional>
 
 namespace foretrain {
 namespace {
@@ -13,16 +14,13 @@ double updated(const Run& run, const StageShape& shape) {
   return static_cast<double>(shape.parameters) / static_cast<double>(run.shards());
 }
 
-// Both stages have computed a gradient of the one embedding.
-void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
-  const bool is_shared = run.model.tied_embeddings && run.parallel.pipeline > 1;
-  if (is_shared && (shape.has_embedding || shape.has_head)) {
-    const std::int64_t rows =
-        padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
-    const Bytes payload = static_cast<double>(rows * run.model.hidden) * run.stack.gradient_size();
-    writer.op(kCompute, "tied embedding all-reduce",
-              Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
+// The ranks that must have their parts of the norm before anyone updates; nothing when alone.
+std::optional<std::uint32_t> norm_group(const Run& run) {
+  if (pipeline_schedule(run.parallel.schedule).end == StepEnd::stage_by_stage) {
+    return run.parallel.tensor > 1 ? std::optional(kTensorGroup) : std::nullopt;
   }
+  return run.parallel.tensor * run.parallel.pipeline > 1 ? std::optional(kModelGroup)
+                                                         : std::nullopt;
 }
 
 }  // namespace
@@ -61,16 +59,25 @@ void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writ
   writer.allocator_slack(run.stack.allocator_slack.value);
 }
 
+void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
+  const bool is_shared = run.model.tied_embeddings && run.parallel.pipeline > 1;
+  if (is_shared && (shape.has_embedding || shape.has_head)) {
+    const std::int64_t rows =
+        padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
+    const Bytes payload = static_cast<double>(rows * run.model.hidden) * run.stack.gradient_size();
+    writer.op(kCompute, "tied embedding all-reduce",
+              Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
+  }
+}
+
 void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
-  sum_tied_embedding(run, shape, writer);
   writer.label("gradient norm");
   // With ZeRO-1 each rank norms its shard, and the replicas' parts are summed with the stages'.
   const double norm_bytes = updated(run, shape) * run.stack.gradient_size().value;
   writer.kernel("gradient norm", MemoryBound{MemoryOp::streaming, Bytes(norm_bytes)});
-  if (run.parallel.tensor * run.parallel.pipeline >
-      1) {  // ZeRO's own sum of one number is left out
+  if (const auto group = norm_group(run)) {  // ZeRO's own sum of one number is left out
     writer.op(kCompute, "gradient norm all-reduce",
-              Collective{CollectiveKind::all_reduce, kModelGroup, Bytes(4)});
+              Collective{CollectiveKind::all_reduce, *group, Bytes(4)});
   }
   writer.label("optimizer");
   const double bytes = updated(run, shape) * run.stack.optimizer_bytes.value;

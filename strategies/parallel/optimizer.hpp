@@ -14,8 +14,12 @@ namespace foretrain {
 /// Declares what is held from before the step until after it.
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer);
 
-/// The end of the step: tied embeddings summed, the gradients' norm, the optimizer's pass over this
-/// rank's share of the parameters.
+/// Where embeddings are tied the first and the last stage sum their gradients of the one table.
+void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer);
+
+/// The end of the step: the gradients' norm, the optimizer's pass over this rank's share of the
+/// parameters. Where stages end one by one, nobody waits for the other stages' part of the norm: it
+/// goes from stage to stage beside the activations, and is validated later.
 void write_update(const Run& run, const StageShape& shape, BodyWriter& writer);
 
 }  // namespace foretrain

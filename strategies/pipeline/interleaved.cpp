@@ -9,11 +9,11 @@ namespace foretrain {
 namespace {
 
 // The k-th forward of every stage; the k-th backward is the same with the chunks mirrored.
-Slot kth(const PipelineShape& shape, std::int32_t k, bool is_forward) {
+Slot kth(const PipelineShape& shape, std::int32_t k, SlotKind kind) {
   const std::int32_t group = shape.stages * shape.virtual_stages;
   const std::int32_t chunk = k % group / shape.stages;
-  return {is_forward, k / group * shape.stages + k % shape.stages,
-          is_forward ? chunk : shape.virtual_stages - 1 - chunk};
+  return {kind, k / group * shape.stages + k % shape.stages,
+          kind == SlotKind::forward ? chunk : shape.virtual_stages - 1 - chunk};
 }
 
 }  // namespace
@@ -36,14 +36,14 @@ std::vector<Slot> interleaved_one_f_one_b(const PipelineShape& shape, std::int32
   std::vector<Slot> slots;
   std::int32_t forward = 0;
   for (; forward < warm_up; ++forward) {
-    slots.push_back(kth(shape, forward, true));
+    slots.push_back(kth(shape, forward, SlotKind::forward));
   }
   for (std::int32_t backward = 0; backward < total; ++backward) {
     if (forward < total) {
-      slots.push_back(kth(shape, forward, true));
+      slots.push_back(kth(shape, forward, SlotKind::forward));
       ++forward;
     }
-    slots.push_back(kth(shape, backward, false));
+    slots.push_back(kth(shape, backward, SlotKind::backward));
   }
   return slots;
 }

@@ -20,14 +20,14 @@ std::vector<Slot> one_f_one_b(const PipelineShape& shape, std::int32_t stage) {
   std::vector<Slot> slots;
   std::int32_t forward = 0;
   for (; forward < warm_up; ++forward) {
-    slots.push_back({true, forward, 0});
+    slots.push_back({SlotKind::forward, forward, 0});
   }
   for (std::int32_t backward = 0; backward < shape.micro_batches; ++backward) {
     if (forward < shape.micro_batches) {
-      slots.push_back({true, forward, 0});
+      slots.push_back({SlotKind::forward, forward, 0});
       ++forward;
     }
-    slots.push_back({false, backward, 0});
+    slots.push_back({SlotKind::backward, backward, 0});
   }
   return slots;
 }

@@ -101,7 +101,7 @@ TEST_CASE("the program of every layout keeps what programs promise and can finis
 TEST_CASE("the program of one layout can finish whatever a stack overlaps", "[strategies]") {
   for (unsigned number = 0; number < 16; ++number) {
     for (const Recompute recompute : kRecomputes) {
-      for (const char* schedule : {"1f1b", "gpipe", "interleaved-1f1b"}) {
+      for (const char* schedule : {"1f1b", "gpipe", "interleaved-1f1b", "zb-h1", "zb-2p"}) {
         Run run = small_run(2, 4, 2);
         set_switches(run.stack, number);
         run.training.recompute = recompute;

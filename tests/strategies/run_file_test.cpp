@@ -198,9 +198,9 @@ TEST_CASE("words are one of those that a key knows", "[strategies]") {
   recompute = true
               ^)");
   CHECK(
-      run_error("pipeline = 4", "pipeline = 4\nschedule = \"zb-h1\"") ==
-      R"(run.toml:13:12: parallel.schedule: expected one of 1f1b, gpipe, interleaved-1f1b; got 'zb-h1'
-  schedule = "zb-h1"
+      run_error("pipeline = 4", "pipeline = 4\nschedule = \"zb-h3\"") ==
+      R"(run.toml:13:12: parallel.schedule: expected one of 1f1b, gpipe, interleaved-1f1b, zb-h1, zb-2p; got 'zb-h3'; did you mean 'zb-h1'?
+  schedule = "zb-h3"
              ^)");
   CHECK(
       run_error("pipeline = 4", "pipeline = 4\nsequence_parallel = 1") ==

@@ -8,10 +8,27 @@
 
 namespace foretrain::testing {
 
-/// What every chunk takes, on every stage.
+/// What every chunk takes, on every stage: F, B and W of Qi et al. 2024.
 struct SlotTimes {
   Seconds forward;
-  Seconds backward;
+  Seconds input_gradient;
+  Seconds weight_gradient;
+
+  [[nodiscard]] Seconds backward() const { return input_gradient + weight_gradient; }
+  [[nodiscard]] Seconds all() const { return forward + backward(); }
+  [[nodiscard]] Seconds of(SlotKind kind) const {
+    switch (kind) {
+      case SlotKind::forward:
+        return forward;
+      case SlotKind::backward:
+        return backward();
+      case SlotKind::input_gradient:
+        return input_gradient;
+      case SlotKind::weight_gradient:
+        return weight_gradient;
+    }
+    return {};
+  }
 };
 
 /// One rank per stage. Messages are sent and received on streams of their own, in the order of the
@@ -37,13 +54,16 @@ class PipelineProgram {
     const std::uint32_t down =
         static_cast<std::uint32_t>((stage + shape_.stages - 1) % shape_.stages);
     const auto rank = static_cast<std::size_t>(stage);
-    if (slot.is_forward) {
+    const Seconds time = times_.of(slot.kind);
+    if (slot.kind == SlotKind::forward) {
       receive(rank, place > 0, down, 0);
-      maker_.op(rank, Delay{times_.forward});
+      maker_.op(rank, Delay{time});
       send(rank, place < last, up, 0);
+    } else if (slot.kind == SlotKind::weight_gradient) {
+      maker_.op(rank, Delay{time}, Phase::backward);
     } else {
       receive(rank, place < last, up, 1);
-      maker_.op(rank, Delay{times_.backward}, Phase::backward);
+      maker_.op(rank, Delay{time}, Phase::backward);
       send(rank, place > 0, down, 1);
     }
   }

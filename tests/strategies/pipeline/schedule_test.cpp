@@ -3,6 +3,7 @@
 #include "strategies/pipeline/schedule.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -15,9 +16,9 @@ namespace {
 
 std::vector<PipelineShape> shapes() {
   std::vector<PipelineShape> all;
-  for (std::int32_t stages = 1; stages <= 5; ++stages) {
+  for (std::int32_t stages = 1; stages <= 8; ++stages) {
     for (std::int32_t virtual_stages = 1; virtual_stages <= 3; ++virtual_stages) {
-      for (std::int32_t micro_batches = 1; micro_batches <= 12; ++micro_batches) {
+      for (std::int32_t micro_batches = 1; micro_batches <= 16; ++micro_batches) {
         all.push_back({stages, virtual_stages, micro_batches});
       }
     }
@@ -39,12 +40,30 @@ void for_every_stage(Check check) {
   }
 }
 
-/// Forwards whose backward has not come yet, at most.
+/// Weight gradients that lead the slots: of the step before, when stages end one by one.
+std::int32_t leading(const std::vector<Slot>& slots) {
+  const auto other = std::find_if(slots.begin(), slots.end(), [](const Slot& slot) {
+    return slot.kind != SlotKind::weight_gradient;
+  });
+  return static_cast<std::int32_t>(other - slots.begin());
+}
+
+/// Forwards whose gradients are not all computed yet, at most.
 std::int32_t most_in_flight(const std::vector<Slot>& slots) {
-  std::int32_t now = 0;
-  std::int32_t most = 0;
+  std::int32_t now = leading(slots);
+  std::int32_t most = now;
   for (const Slot& slot : slots) {
-    now += slot.is_forward ? 1 : -1;
+    switch (slot.kind) {
+      case SlotKind::forward:
+        ++now;
+        break;
+      case SlotKind::backward:
+      case SlotKind::weight_gradient:
+        --now;
+        break;
+      case SlotKind::input_gradient:
+        break;
+    }
     most = std::max(most, now);
   }
   return most;
@@ -60,16 +79,20 @@ TEST_CASE("every micro-batch goes forward once and backward once through every c
           "[pipeline]") {
   for_every_stage([](const PipelineSchedule&, const PipelineShape& shape, std::int32_t,
                      const std::vector<Slot>& slots) {
-    std::set<std::tuple<bool, std::int32_t, std::int32_t>> seen;
+    std::map<SlotKind, std::set<std::pair<std::int32_t, std::int32_t>>> seen;
     for (const Slot& slot : slots) {
       REQUIRE((slot.micro_batch >= 0 && slot.micro_batch < shape.micro_batches));
       REQUIRE((slot.chunk >= 0 && slot.chunk < shape.virtual_stages));
-      seen.emplace(slot.is_forward, slot.micro_batch, slot.chunk);
+      REQUIRE(seen[slot.kind].emplace(slot.micro_batch, slot.chunk).second);
     }
-    const std::size_t all = std::size_t{2} * static_cast<std::size_t>(shape.micro_batches) *
+    const std::size_t all = static_cast<std::size_t>(shape.micro_batches) *
                             static_cast<std::size_t>(shape.virtual_stages);
-    REQUIRE(slots.size() == all);
-    REQUIRE(seen.size() == all);
+    // Whole backwards, or both halves of all of them.
+    const bool is_split = seen.contains(SlotKind::input_gradient);
+    REQUIRE(seen[SlotKind::forward].size() == all);
+    REQUIRE(seen[SlotKind::backward].size() == (is_split ? 0 : all));
+    REQUIRE(seen[SlotKind::input_gradient].size() == (is_split ? all : 0));
+    REQUIRE(seen[SlotKind::weight_gradient].size() == (is_split ? all : 0));
   });
 }
 
@@ -77,12 +100,36 @@ TEST_CASE("a chunk's backward comes after its forward, and chunks follow one ano
           "[pipeline]") {
   for_every_stage([](const PipelineSchedule&, const PipelineShape& shape, std::int32_t,
                      const std::vector<Slot>& slots) {
+    const bool is_split = slots.size() == 3 * static_cast<std::size_t>(shape.micro_batches);
+    const SlotKind backward = is_split ? SlotKind::input_gradient : SlotKind::backward;
     for (std::int32_t m = 0; m < shape.micro_batches; ++m) {
       for (std::int32_t c = 0; c < shape.virtual_stages; ++c) {
-        REQUIRE(place(slots, {true, m, c}) < place(slots, {false, m, c}));
+        REQUIRE(place(slots, {SlotKind::forward, m, c}) < place(slots, {backward, m, c}));
         if (c > 0) {
-          REQUIRE(place(slots, {true, m, c - 1}) < place(slots, {true, m, c}));
-          REQUIRE(place(slots, {false, m, c}) < place(slots, {false, m, c - 1}));
+          REQUIRE(place(slots, {SlotKind::forward, m, c - 1}) <
+                  place(slots, {SlotKind::forward, m, c}));
+          REQUIRE(place(slots, {backward, m, c}) < place(slots, {backward, m, c - 1}));
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("weight gradients come after the input gradients of their micro-batch, in order",
+          "[pipeline]") {
+  for_every_stage([](const PipelineSchedule& schedule, const PipelineShape& shape, std::int32_t,
+                     const std::vector<Slot>& slots) {
+    // Those that lead belong to the last micro-batches of the step before.
+    const std::int32_t first = leading(slots);
+    REQUIRE((first == 0 || schedule.end == StepEnd::stage_by_stage));
+    std::int32_t next = shape.micro_batches - first;
+    for (const Slot& slot : slots) {
+      if (slot.kind == SlotKind::weight_gradient) {
+        REQUIRE(slot.micro_batch == next % shape.micro_batches);
+        ++next;
+        if (slot.micro_batch < shape.micro_batches - first) {
+          REQUIRE(place(slots, {SlotKind::input_gradient, slot.micro_batch, 0}) <
+                  place(slots, slot));
         }
       }
     }
@@ -95,7 +142,7 @@ TEST_CASE("no schedule hangs, and every activation meets its receiver", "[pipeli
       if (!schedule.refuse(shape)) {
         INFO(schedule.name << ": p = " << shape.stages << ", v = " << shape.virtual_stages
                            << ", m = " << shape.micro_batches);
-        PipelineProgram pipeline(schedule, shape, {Seconds(1), Seconds(2)});
+        PipelineProgram pipeline(schedule, shape, {Seconds(1), Seconds(1), Seconds(1)});
         CHECK_NOTHROW(verify(pipeline.program()));
       }
     }
@@ -120,6 +167,33 @@ TEST_CASE("1F1B keeps at most p - stage micro-batches in flight", "[pipeline]") 
   }
 }
 
+TEST_CASE("ZB-H1 keeps p micro-batches in flight on every stage, as the first one of 1F1B",
+          "[pipeline]") {
+  // Qi et al. 2024, table 2; no more are in flight than there are.
+  for (const PipelineShape& shape : shapes()) {
+    for (std::int32_t stage = 0; !refuse_virtual_stages(shape) && stage < shape.stages; ++stage) {
+      CHECK(most_in_flight(zb_h1(shape, stage)) == std::min(shape.micro_batches, shape.stages));
+    }
+  }
+}
+
+TEST_CASE("ZB-H2 keeps 2 p - 1 micro-batches in flight on every stage", "[pipeline]") {
+  // Qi et al. 2024, table 2. Weight gradients of the step before are in flight until it is updated.
+  for (const PipelineShape& shape : shapes()) {
+    for (std::int32_t stage = 0; !refuse_virtual_stages(shape) && stage < shape.stages; ++stage) {
+      CHECK(most_in_flight(zb_2p(shape, stage)) ==
+            std::min(shape.micro_batches, 2 * shape.stages - 1));
+    }
+  }
+}
+
+TEST_CASE("stage s of ZB-H2 ends a step s slots after the first stage", "[pipeline]") {
+  for (const std::int32_t stage : {0, 1, 2, 3}) {
+    CHECK(leading(zb_2p({4, 1, 8}, stage)) == stage);
+    CHECK(leading(zb_h1({4, 1, 8}, stage)) == 0);
+  }
+}
+
 TEST_CASE("interleaving keeps p v + p - 1 chunks in flight on the first stage", "[pipeline]") {
   // Korthikanti et al. 2022, section 4.2.3: L (1 + (p - 1) / (p v)) layers' activations; a chunk is
   // L / (p v) layers. Stage s starts 2 s chunks later, and no more are in flight than there are.
@@ -138,7 +212,7 @@ TEST_CASE("interleaving takes micro-batches in groups of p, one chunk after the 
   // p = 2, v = 2, m = 4; stage 1 starts (v - 1) p = 2 chunks ahead.
   std::vector<std::pair<std::int32_t, std::int32_t>> forwards;
   for (const Slot& slot : interleaved_one_f_one_b({2, 2, 4}, 1)) {
-    if (slot.is_forward) {
+    if (slot.kind == SlotKind::forward) {
       forwards.emplace_back(slot.micro_batch, slot.chunk);
     }
   }
@@ -153,6 +227,8 @@ TEST_CASE("schedules refuse the shapes that they cannot run, and say which keys 
       "\"interleaved-1f1b\"";
   CHECK(pipeline_schedule("1f1b").refuse({4, 2, 8}) == together);
   CHECK(pipeline_schedule("gpipe").refuse({4, 2, 8}) == together);
+  CHECK(pipeline_schedule("zb-h1").refuse({4, 2, 8}) == together);
+  CHECK(pipeline_schedule("zb-2p").refuse({4, 2, 8}) == together);
   CHECK(pipeline_schedule("interleaved-1f1b").refuse({4, 2, 6}) ==
         "interleaving takes micro-batches in groups of pipeline = 4, but there are 6 micro-batches "
         "per step");
