@@ -34,14 +34,18 @@ TEST_CASE("an arrow drawn backwards is named with its file, line and what is all
                "sim/config, sim/program"});
 }
 
-TEST_CASE("nobody includes tests, validation or examples, nor a path that starts elsewhere",
-          "[layering]") {
-  for (const std::string target : {"tests/support/catch.hpp", "validation/trainer/timing.hpp",
-                                   "examples/x.hpp", "../core/units.hpp", "units.hpp"}) {
+TEST_CASE("nobody includes tests or examples, nor a path that starts elsewhere", "[layering]") {
+  for (const std::string target :
+       {"tests/support/catch.hpp", "examples/x.hpp", "../core/units.hpp", "units.hpp"}) {
     CHECK(faults_of("sim/program/x.cpp", "#include \"" + target + "\"\n") ==
           Faults{"sim/program/x.cpp:1: includes " + target +
                  ": not a path from the repository root into a layer"});
   }
+}
+
+TEST_CASE("only the command line includes validation", "[layering]") {
+  CHECK(faults_of("sim/cli/x.cpp", "#include \"validation/judge.hpp\"\n") == Faults{});
+  CHECK(faults_of("sim/study/x.cpp", "#include \"validation/judge.hpp\"\n").size() == 1);
 }
 
 TEST_CASE("a third party is known to its own folder only", "[layering]") {
@@ -49,7 +53,7 @@ TEST_CASE("a third party is known to its own folder only", "[layering]") {
         Faults{"sim/report/trace.cpp:1: includes simgrid/s4u.hpp: only sim/engine may include it"});
   CHECK(faults_of("models/load.cpp", "#include <nlohmann/json.hpp>\n") ==
         Faults{"models/load.cpp:1: includes nlohmann/json.hpp: only sim/config, sim/report, "
-               "sim/study, sim/cli may include it"});
+               "sim/study, sim/cli, validation may include it"});
 }
 
 TEST_CASE("a source file outside the layers is a fault, a test is not", "[layering]") {

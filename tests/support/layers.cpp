@@ -13,10 +13,10 @@ namespace {
 // A folder may include itself and what it names here. sim/cli is on top and sees everything.
 struct Layer {
   std::string_view folder;
-  std::array<std::string_view, 10> below;
+  std::array<std::string_view, 11> below;
 };
 
-constexpr std::array<Layer, 11> kLayers = {{
+constexpr std::array<Layer, 12> kLayers = {{
     {"sim/core", {}},
     {"sim/config", {"sim/core"}},
     {"sim/program", {"sim/core", "sim/config"}},
@@ -29,23 +29,27 @@ constexpr std::array<Layer, 11> kLayers = {{
     {"sim/study",
      {"sim/core", "sim/config", "sim/program", "sim/lump", "sim/engine", "sim/report", "models",
       "platforms", "strategies"}},
-    {"sim/cli",
+    {"validation",
      {"sim/core", "sim/config", "sim/program", "sim/lump", "sim/engine", "sim/report", "models",
       "platforms", "strategies", "sim/study"}},
+    {"sim/cli",
+     {"sim/core", "sim/config", "sim/program", "sim/lump", "sim/engine", "sim/report", "models",
+      "platforms", "strategies", "sim/study", "validation"}},
 }};
 
 // Third parties that only some folders may know, so that one folder changes when they do.
 struct ThirdParty {
   std::string_view prefix;
-  std::array<std::string_view, 4> folders;
+  std::array<std::string_view, 5> folders;
 };
 
-constexpr std::array<ThirdParty, 5> kThirdParties = {{
+constexpr std::array<ThirdParty, 6> kThirdParties = {{
     {"simgrid/", {"sim/engine"}},
     {"xbt/", {"sim/engine"}},
     {"toml++/", {"sim/config"}},
-    {"nlohmann/", {"sim/config", "sim/report", "sim/study", "sim/cli"}},
+    {"nlohmann/", {"sim/config", "sim/report", "sim/study", "sim/cli", "validation"}},
     {"CLI/", {"sim/cli"}},
+    {"Eigen/", {"validation"}},
 }};
 
 bool is_below(std::string_view path, std::string_view folder) {
@@ -60,7 +64,8 @@ const Layer* layer_of(std::string_view path) {
 }
 
 bool is_checked(std::string_view path) {
-  constexpr std::array<std::string_view, 4> kFolders = {"sim", "models", "platforms", "strategies"};
+  constexpr std::array<std::string_view, 5> kFolders = {"sim", "models", "platforms", "strategies",
+                                                        "validation"};
   return std::any_of(kFolders.begin(), kFolders.end(),
                      [&](std::string_view folder) { return is_below(path, folder); });
 }
