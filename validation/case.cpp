@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "sim/core/error.hpp"
+#include "validation/judge.hpp"
 
 namespace foretrain::validation {
 namespace {
@@ -17,6 +18,7 @@ Case load_case(config::Sources& sources, const fs::path& path) {
   one.origin = path.string();
   one.directory = path.parent_path().string();
   one.run = config::parse_toml(sources, path.string(), config::read_file(path.string()));
+  one.group = group_of(one.run);
   return one;
 }
 

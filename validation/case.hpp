@@ -15,7 +15,7 @@ struct Case {
   std::string origin;     ///< what errors call it: the path, or "table.csv:12 (id)"
   std::string directory;  ///< paths in the run file are relative to it
   config::Value run;      ///< the tree of the run file
-  std::string group;      ///< where a refused case is counted
+  std::string group;      ///< source and software, for statistics
   std::string refusal;
 
   [[nodiscard]] bool is_expressible() const { return refusal.empty(); }

@@ -23,9 +23,10 @@ Run resolve_case(const Case& one, const JudgeOptions& options, config::Sources& 
   for (const std::string& set : options.sets) {
     config::apply_set(sources, tree, set);
   }
+  const std::string group = group_of(tree);
   for (const GroupOverrides& overrides : options.overrides) {
     for (const std::string& set : overrides.sets) {
-      if (overrides.group == one.group) {
+      if (overrides.group == group) {
         config::apply_set(sources, tree, set);
       }
     }
@@ -150,6 +151,45 @@ std::string kind_of(const Run& run) {
   }
   const bool is_eager = run.stack.host_per_layer.value.value > 0;
   return is_eager ? "eager or DeepSpeed" : "fused kernels";
+}
+
+std::string group_of(const config::Value& tree) {
+  for (const config::Entry& section : *tree.table()) {
+    if (section.key == "measured" && section.value.table() != nullptr) {
+      for (const config::Entry& entry : *section.value.table()) {
+        const auto* text = std::get_if<std::string>(&entry.value.data);
+        if (entry.key == "group" && text != nullptr) {
+          return *text;
+        }
+      }
+    }
+  }
+  return "";
+}
+
+std::vector<GroupOverrides> load_overrides(config::Sources& sources, const std::string& path) {
+  const config::Value root = config::parse_toml(sources, path, config::read_file(path));
+  config::Diagnostics diagnostics;
+  std::vector<GroupOverrides> overrides;
+  for (const config::Entry& entry : *root.table()) {
+    GroupOverrides group{entry.key, {}};
+    const auto* array = std::get_if<config::Array>(&entry.value.data);
+    const bool is_list =
+        array != nullptr && std::all_of(array->begin(), array->end(), [](const auto& value) {
+          return std::holds_alternative<std::string>(value.data);
+        });
+    if (!is_list) {
+      diagnostics.add(entry.value.position, entry.key,
+                      "expected a list of assignments, such as [\"override.gpu.sustained=0.9\"]");
+      continue;
+    }
+    for (const config::Value& value : *array) {
+      group.sets.push_back(std::get<std::string>(value.data));
+    }
+    overrides.push_back(std::move(group));
+  }
+  diagnostics.throw_if_any();
+  return overrides;
 }
 
 Outcome judge(const Case& one, const JudgeOptions& options) {

@@ -59,6 +59,11 @@ struct GroupOverrides {
   std::vector<std::string> sets;
 };
 
+/// Reads a file of overrides: for each group a list of assignments, such as those that leave out
+/// what was fitted on that group. Throws ConfigError.
+[[nodiscard]] std::vector<GroupOverrides> load_overrides(config::Sources& sources,
+                                                         const std::string& path);
+
 struct JudgeOptions {
   Catalogue catalogue;
   std::vector<std::string> sets;          ///< applied to every case
@@ -72,6 +77,9 @@ struct JudgeOptions {
 /// The kind of run whose errors are alike: how it is parallelised, how mature its kernels are, in
 /// which precision it computes.
 [[nodiscard]] std::string kind_of(const Run& run);
+
+/// The group that a case's [measured] table names, or "".
+[[nodiscard]] std::string group_of(const config::Value& tree);
 
 /// One line of JSON, and back, to pass an outcome between processes.
 [[nodiscard]] std::string to_json_line(const Outcome& outcome);

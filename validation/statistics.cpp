@@ -27,6 +27,25 @@ double quantile(std::vector<double> values, double fraction) {
   return values[below] + (place - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
+double weighted_quantile(const std::vector<double>& values, const std::vector<double>& weights,
+                         double fraction) {
+  FORETRAIN_ASSERT(!values.empty() && values.size() == weights.size(),
+                   "a weighted quantile needs a weight for each of its values");
+  std::vector<std::size_t> order(values.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return values[a] < values[b]; });
+  const double all = std::accumulate(weights.begin(), weights.end(), 0.0);
+  double below = 0;
+  for (const std::size_t i : order) {
+    below += weights[i];
+    if (below >= fraction * all) {
+      return values[i];
+    }
+  }
+  return values[order.back()];
+}
+
 ErrorSummary summarize(const std::vector<double>& errors) {
   ErrorSummary summary;
   if (errors.empty()) {

@@ -13,6 +13,11 @@ namespace foretrain::validation {
 /// neighbours (0: the least, 1: the largest). REQUIRES: values is not empty.
 [[nodiscard]] double quantile(std::vector<double> values, double fraction);
 
+/// The same where each value has a weight of its own: the value at which a share `fraction` of the
+/// weight lies below. REQUIRES: not empty, same length, positive weights.
+[[nodiscard]] double weighted_quantile(const std::vector<double>& values,
+                                       const std::vector<double>& weights, double fraction);
+
 /// Relative errors, predicted / measured - 1, in one view.
 struct ErrorSummary {
   std::size_t count = 0;

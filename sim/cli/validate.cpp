@@ -1,6 +1,7 @@
 // foretrain validate: predictions of published runs held against what was measured.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <fstream>
 #include <memory>
 #include <ostream>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "sim/core/error.hpp"
 #include "sim/study/workers.hpp"
 #include "validation/judge.hpp"
+#include "validation/residuals.hpp"
 #include "validation/steps_csv.hpp"
 #include "validation/verdict.hpp"
 
@@ -31,6 +33,8 @@ struct Options {
   bool is_shown = false;
   std::vector<std::string> sets;
   std::string format = "text";
+  std::string overrides;
+  std::string residuals;
   double tolerance = 0;
   std::size_t worst = 1000;
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
@@ -87,6 +91,15 @@ int show(const std::vector<Case>& cases, Console& console) {
   return kGood;
 }
 
+void write_residuals(const std::string& path, const std::vector<Outcome>& outcomes) {
+  std::ofstream file(path);
+  file << validation::residuals_toml(validation::residuals_of(outcomes));
+  file.flush();
+  if (!file) {
+    throw ConfigError({Diagnostic{path, 0, 0, "--write-residuals", "cannot be written", ""}});
+  }
+}
+
 int validate_command(const Options& options, Console& console) {
   config::Sources sources;
   std::vector<Case> cases = load(options, sources);
@@ -104,8 +117,14 @@ int validate_command(const Options& options, Console& console) {
   validation::JudgeOptions judging;
   judging.catalogue = find_catalogue();
   judging.sets = options.sets;
+  if (!options.overrides.empty()) {
+    judging.overrides = validation::load_overrides(sources, options.overrides);
+  }
   const std::vector<Outcome> outcomes = judge_all(cases, judging, options.jobs, console);
   const validation::Verdict verdict = validation::verdict_of(outcomes);
+  if (!options.residuals.empty()) {
+    write_residuals(options.residuals, outcomes);
+  }
   if (options.format == "json") {
     console.out << validation::verdict_json(outcomes, verdict);
   } else if (options.format == "csv") {
@@ -134,6 +153,10 @@ std::function<int()> add_validate(CLI::App& app, Console& console) {
       ->take_all()
       ->expected(1)
       ->trigger_on_parse(false);
+  app.add_option("--leave-one-out", options->overrides,
+                 "A file of overrides by source, without what was fitted on that source");
+  app.add_option("--write-residuals", options->residuals,
+                 "Write the errors by kind of run, from which simulate takes its error bars");
   add_format_option(app, options->format);
   app.add_option("--tolerance", options->tolerance,
                  "Fail when the mean absolute error of all times is above this, in %")

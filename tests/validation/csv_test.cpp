@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tables are read cell by cell, and broken ones refused at the line.
 #include "validation/csv.hpp"
 
 #include "sim/core/error.hpp"

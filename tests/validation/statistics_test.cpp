@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Statistics against values worked out by hand.
 #include "validation/statistics.hpp"
 
 #include <cmath>
@@ -16,6 +17,14 @@ TEST_CASE("a quantile interpolates between neighbours of the sorted values", "[s
   CHECK(quantile({7}, 0.9) == Catch::Approx(7));
   CHECK(quantile({5, 9}, 0) == Catch::Approx(5));
   CHECK(quantile({5, 9}, 1) == Catch::Approx(9));
+}
+
+TEST_CASE("a weighted quantile is where that share of the weight lies below", "[statistics]") {
+  // 1 has half of the weight, 5 and 9 a quarter each.
+  CHECK(weighted_quantile({9, 1, 5}, {1, 2, 1}, 0.5) == Catch::Approx(1));
+  CHECK(weighted_quantile({9, 1, 5}, {1, 2, 1}, 0.75) == Catch::Approx(5));
+  CHECK(weighted_quantile({9, 1, 5}, {1, 2, 1}, 0.76) == Catch::Approx(9));
+  CHECK(weighted_quantile({9, 1, 5}, {1, 2, 1}, 0) == Catch::Approx(1));
 }
 
 TEST_CASE("a summary keeps the sign in bias and worst, and drops it elsewhere", "[statistics]") {

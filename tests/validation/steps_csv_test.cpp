@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Rows of a table become run files as the rules of their source say.
 #include "validation/steps_csv.hpp"
 
 #include "sim/core/error.hpp"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Words of a rule are found whole, in any case, where they should be.
 #include "validation/words.hpp"
 
 #include "tests/support/catch.hpp"
