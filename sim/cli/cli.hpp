@@ -53,6 +53,7 @@ std::function<int()> add_memory(CLI::App& app, Console& console);
 std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_validate(CLI::App& app, Console& console);
 
 /// The options that name a run, shared by all commands that take one.
 struct RunOptions {
@@ -80,7 +81,8 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
-/// The same for a study: how many of its `total` pieces are done.
-[[nodiscard]] std::function<void(std::size_t)> sizes_done_on(Console& console, std::size_t total);
+/// The same for a study: how many of its `total` pieces ("sizes") are done.
+[[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
+                                                              const std::string& pieces);
 
 }  // namespace foretrain::cli

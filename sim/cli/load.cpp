@@ -95,10 +95,11 @@ Progress progress_on(Console& console) {
   };
 }
 
-std::function<void(std::size_t)> sizes_done_on(Console& console, std::size_t total) {
-  return [ticker = Ticker(console), total](std::size_t done) mutable {
+std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
+                                                const std::string& pieces) {
+  return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
     if (ticker.is_due()) {
-      ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " sizes");
+      ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " " + pieces);
     }
   };
 }

@@ -79,7 +79,7 @@ int scale_command(const Options& options, Console& console) {
   const auto points = scale(
       sizes, options.jobs,
       [&](std::int64_t nodes) { return predict(options, base.run.nodes, nodes); },
-      sizes_done_on(console, sizes.size()));
+      pieces_done_on(console, sizes.size(), "sizes"));
   const std::vector<ScaleRow> rows = judge(points, options.threshold);
   if (options.format == "json") {
     console.out << scale_json(rows, options.threshold);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -11,6 +12,7 @@
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"
 #include "sim/report/trace.hpp"
+#include "validation/residuals.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -41,11 +43,22 @@ void write_trace_file(const Options& options, const Simulation& simulation) {
   }
 }
 
+// Error bars come from a data file that may not be there.
+void add_interval(const Run& run, Prediction& prediction) {
+  const std::string path = data_root() + "/validation/residuals.toml";
+  if (std::filesystem::exists(path)) {
+    config::Sources sources;
+    prediction.interval = validation::interval_of(run, prediction.step_time.seconds(),
+                                                  validation::load_residuals(sources, path));
+  }
+}
+
 int simulate_command(const Options& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
   Simulation simulation = simulate(loaded.run, progress_on(console));
   Prediction& prediction = simulation.prediction;
+  add_interval(loaded.run, prediction);
   prediction.provenance = provenance_of(loaded.sources, data_root());
   if (options.format == "json") {
     console.out << to_json(prediction);

@@ -83,6 +83,12 @@ std::string to_json(const Prediction& prediction) {
       {"naive_step_time_s", prediction.naive_step_time.value},
       {"breakdown_s", json_of(prediction.breakdown)},
   };
+  if (prediction.interval) {
+    const Interval& interval = *prediction.interval;
+    json["step_time_interval"] = {{"low_s", interval.low.value}, {"high_s", interval.high.value},
+                                  {"kind", interval.kind},       {"within", interval.within},
+                                  {"cases", interval.cases},     {"sources", interval.sources}};
+  }
   if (prediction.training_time) {
     json["training_time_s"] = prediction.training_time->value;
   }

@@ -49,6 +49,16 @@ struct Comparison {
   std::string source;
 };
 
+/// Where the real step will be, going by the errors of predictions of the same kind of run.
+struct Interval {
+  Seconds low;
+  Seconds high;
+  std::string kind;        ///< of run; "all" when there were too few of its own
+  std::size_t within = 0;  ///< of `cases`, each predicted without errors of its own source
+  std::size_t cases = 0;
+  std::size_t sources = 0;
+};
+
 struct Prediction {
   std::string title;   ///< model, platform and size
   std::string layout;  ///< degrees, micro-batches, precision, schedule
@@ -61,6 +71,7 @@ struct Prediction {
   FlopsPerSecond hardware_flops_per_gpu;
   Seconds naive_step_time;  ///< hardware FLOPs / (GPUs x half of peak)
   std::optional<Seconds> training_time;
+  std::optional<Interval> interval;  ///< of step_time, when errors of such predictions are known
   Breakdown breakdown;
   std::vector<RoleMemory> memory;
   std::vector<std::pair<std::string, Breakdown>> by_role;

@@ -55,6 +55,16 @@ std::string comparison_text(const Comparison& comparison, bool is_last) {
          (is_last ? fmt::format("  measured by {}\n", comparison.source) : "");
 }
 
+std::string interval_text(const Interval& interval) {
+  const std::string kind =
+      interval.kind == "all" ? "of all kinds" : fmt::format("of this kind ({})", interval.kind);
+  return fmt::format(
+      "  {:.4g} to {:.4g} s: {} of {} published runs {}, from {} sources, fell within such a band\n"
+      "  whose width came from the other sources\n",
+      interval.low.value, interval.high.value, interval.within, interval.cases, kind,
+      interval.sources);
+}
+
 double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
 
 }  // namespace
@@ -86,6 +96,9 @@ std::string to_text(const Prediction& prediction) {
   text += fmt::format("step time {:>10.4f} s    tokens/s {:>12.0f}    tokens/s/GPU {:>9.1f}\n",
                       prediction.step_time.seconds().value, prediction.tokens_per_second,
                       prediction.tokens_per_second / prediction.num_gpus);
+  if (prediction.interval) {
+    text += interval_text(*prediction.interval);
+  }
   text += fmt::format(
       "MFU {:>16.1f} %    HFU {:>15.1f} %    TFLOP/s/GPU {:>10.1f} model, {:.1f} with recompute\n",
       100 * prediction.model_flops_utilization, 100 * prediction.hardware_flops_utilization,
