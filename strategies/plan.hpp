@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "models/model.hpp"
 #include "platforms/cluster.hpp"
@@ -43,6 +44,8 @@ struct Parallel {
   std::optional<std::int64_t> shard;  ///< ranks that share the states under ZeRO; all by default
   bool sequence_parallel = false;
   std::string schedule = "1f1b";
+  std::vector<std::int64_t> stage_layers;  ///< of each chunk, through the model; empty: all alike
+  bool embedding_as_layer = false;         ///< the first and the last chunk hold one layer less
 };
 
 /// What a published TFLOP/s counts.
@@ -102,6 +105,8 @@ struct RunFile {
   config::Position shard_position;
   config::Position virtual_stages_position;
   config::Position schedule_position;
+  config::Position stage_layers_position;
+  config::Position embedding_as_layer_position;
   config::Position sequence_parallel_position;
 };
 

@@ -5,6 +5,7 @@
 
 #include "sim/config/catalogue.hpp"
 #include "strategies/plan.hpp"
+#include "strategies/stage_layers.hpp"
 
 namespace foretrain {
 namespace {
@@ -169,14 +170,7 @@ class Check {
   }
 
   void layers() {
-    const std::int64_t chunks = run_.parallel.pipeline * run_.parallel.virtual_stages;
-    if (run_.model.layers % chunks != 0) {
-      diagnostics_.add(file_.pipeline_position, "parallel.pipeline",
-                       "pipeline " + text(run_.parallel.pipeline) + " x virtual_stages " +
-                           text(run_.parallel.virtual_stages) + " = " + text(chunks) +
-                           " does not divide the " + text(run_.model.layers) +
-                           " layers of the model");
-    }
+    check_stage_layers(file_, run_, diagnostics_);
     if (run_.parallel.virtual_stages > 1 && run_.parallel.pipeline == 1) {
       diagnostics_.add(file_.virtual_stages_position, "parallel.virtual_stages",
                        "virtual_stages " + text(run_.parallel.virtual_stages) +

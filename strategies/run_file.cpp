@@ -58,7 +58,7 @@ constexpr std::array<Alias, 14> kTrainingAliases = {{
     {"train_tokens", "tokens"},
 }};
 
-constexpr std::array<Alias, 27> kParallelAliases = {{
+constexpr std::array<Alias, 29> kParallelAliases = {{
     {"tp", "tensor"},
     {"tensor_parallel", "tensor"},
     {"tensor_parallel_size", "tensor"},
@@ -86,6 +86,8 @@ constexpr std::array<Alias, 27> kParallelAliases = {{
     {"sp", "sequence_parallel"},
     {"pipeline_schedule", "schedule"},
     {"zero_optimization", "zero"},
+    {"account_for_embedding_in_pipeline_split", "embedding_as_layer"},
+    {"pipeline_model_parallel_layout", "stage_layers"},
 }};
 
 Training read_training(Reader reader, RunFile& file) {
@@ -130,6 +132,10 @@ Parallel read_parallel(Reader reader, RunFile& file) {
   }
   parallel.schedule = reader.choice<std::string>(
       "schedule", schedules, parallel.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b");
+  parallel.stage_layers = reader.counts("stage_layers", Range{0, 100'000});
+  parallel.embedding_as_layer = reader.get<bool>("embedding_as_layer", false);
+  file.stage_layers_position = reader.position_of("stage_layers");
+  file.embedding_as_layer_position = reader.position_of("embedding_as_layer");
   file.tensor_position = reader.position_of("tensor");
   file.pipeline_position = reader.position_of("pipeline");
   file.context_position = reader.position_of("context");

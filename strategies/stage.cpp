@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cmath>
 
+#include "strategies/stage_layers.hpp"
+
 namespace foretrain {
 namespace {
 
 // Of the head's and the embedding's parameters a rank counts each once, also when it has both.
 std::int64_t parameters_of(const StageShape& shape) {
-  std::int64_t total = shape.layers_per_chunk * shape.chunks * shape.layer.parameters;
+  std::int64_t total = shape.num_layers() * shape.layer.parameters;
   if (shape.has_embedding) {
     total += shape.embedding.parameters;
   }
@@ -41,7 +43,10 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
   shape.stage = stage;
   shape.stages = run.parallel.pipeline;
   shape.chunks = run.parallel.virtual_stages;
-  shape.layers_per_chunk = run.model.layers / (shape.stages * shape.chunks);
+  for (std::int64_t chunk = 0; chunk < shape.chunks; ++chunk) {
+    shape.layers.push_back(layers_of(run, stage, chunk));
+    shape.layers_before.push_back(first_layer_of(run, stage, chunk));
+  }
   shape.has_embedding = stage == 0;
   shape.has_head = stage == shape.stages - 1;
   shape.embedding = embedding_work(run.model, shard);

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <numeric>
+#include <vector>
+
 #include "strategies/body_writer.hpp"
 #include "strategies/plan.hpp"
 
@@ -26,11 +29,12 @@ inline constexpr std::uint32_t kPreviousStage = 1;
 struct StageShape {
   std::int64_t stage = 0;
   std::int64_t stages = 1;
-  std::int64_t chunks = 1;  ///< virtual stages
-  std::int64_t layers_per_chunk = 1;
-  bool has_embedding = false;   ///< chunk 0 of the first stage
-  bool has_head = false;        ///< last chunk of the last stage
-  std::int64_t parameters = 0;  ///< on this rank
+  std::int64_t chunks = 1;                  ///< virtual stages
+  std::vector<std::int64_t> layers;         ///< by chunk
+  std::vector<std::int64_t> layers_before;  ///< in the model, by chunk
+  bool has_embedding = false;               ///< chunk 0 of the first stage
+  bool has_head = false;                    ///< last chunk of the last stage
+  std::int64_t parameters = 0;              ///< on this rank
   Work embedding;
   Work layer;
   Work head;
@@ -39,9 +43,15 @@ struct StageShape {
   [[nodiscard]] bool is_last(std::int32_t chunk) const {
     return stage == stages - 1 && chunk == static_cast<std::int32_t>(chunks - 1);
   }
+  [[nodiscard]] std::int64_t layers_in(std::int32_t chunk) const {
+    return layers[static_cast<std::size_t>(chunk)];
+  }
+  [[nodiscard]] std::int64_t num_layers() const {
+    return std::accumulate(layers.begin(), layers.end(), std::int64_t{0});
+  }
   /// Global number of the i-th layer of a chunk, from 0.
   [[nodiscard]] std::int64_t layer_number(std::int32_t chunk, std::int64_t i) const {
-    return (chunk * stages + stage) * layers_per_chunk + i;
+    return layers_before[static_cast<std::size_t>(chunk)] + i;
   }
 };
 

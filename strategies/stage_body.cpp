@@ -127,7 +127,7 @@ class StageBody {
       tensor_.write(shape_.embedding.forward, Direction::forward);
       data_.leave(shape_.embedding.parameters);
     }
-    for (std::int64_t i = 0; i < shape_.layers_per_chunk; ++i) {
+    for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       label_layer(slot.chunk, i);
       data_.enter(shape_.layer.parameters, true, slot.micro_batch);
       layer_gap(1, slot, Phase::forward);
@@ -162,7 +162,7 @@ class StageBody {
     } else {
       transfer_.receive(Direction::backward);
     }
-    for (std::int64_t i = shape_.layers_per_chunk - 1; i >= 0; --i) {
+    for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       label_layer(slot.chunk, i);
       data_.enter(shape_.layer.parameters, false, slot.micro_batch);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
@@ -198,7 +198,7 @@ class StageBody {
       tensor_.write(split_head_.weight_gradient, Direction::backward);
       accumulate(shape_.head.parameters, is_final);
     }
-    for (std::int64_t i = shape_.layers_per_chunk - 1; i >= 0; --i) {
+    for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
       tensor_.write(split_layer_.weight_gradient, Direction::backward);
@@ -258,7 +258,7 @@ class StageBody {
   template <class Change>
   void keep(std::int32_t chunk, std::string_view name) {
     Bytes activations = shape_.is_first(chunk) ? saved_bytes(shape_.embedding) : Bytes(0);
-    for (std::int64_t i = 0; i < shape_.layers_per_chunk; ++i) {
+    for (std::int64_t i = 0; i < shape_.layers_in(chunk); ++i) {
       activations += is_recomputed(run_, shape_.layer_number(chunk, i)) ? kept_ : saved_;
     }
     if (shape_.is_last(chunk)) {
@@ -271,7 +271,7 @@ class StageBody {
 
   // From the input gradients of a micro-batch to its weight gradients.
   [[nodiscard]] Bytes stored_by_chunk(std::int32_t chunk) const {
-    return static_cast<double>(shape_.layers_per_chunk) * split_layer_.stored +
+    return static_cast<double>(shape_.layers_in(chunk)) * split_layer_.stored +
            (shape_.is_last(chunk) ? split_head_.stored : Bytes(0));
   }
 

@@ -45,7 +45,7 @@ std::string layout_text(const Run& run) {
     const StageShape shape = stage_shape(run, stage);
     text +=
         fmt::format("  stage {}: {} layers{}{}, {} parameters per GPU\n", stage,
-                    shape.layers_per_chunk * shape.chunks, shape.has_embedding ? ", embedding" : "",
+                    shape.num_layers(), shape.has_embedding ? ", embedding" : "",
                     shape.has_head ? ", head" : "", with_commas(shape.parameters));
   }
   return text + fmt::format("model FLOPs per step: {}, with recomputation {}\n",

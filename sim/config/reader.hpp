@@ -85,6 +85,8 @@ class Reader {
   [[nodiscard]] std::int64_t count(std::string_view key, Range range = {});
   [[nodiscard]] std::int64_t count(std::string_view key, std::int64_t fallback, Range range);
   [[nodiscard]] std::optional<std::int64_t> maybe_count(std::string_view key, Range range = {});
+  /// A list of them; empty when absent.
+  [[nodiscard]] std::vector<std::int64_t> counts(std::string_view key, Range range = {});
   /// A dimensionless number within [least, most].
   [[nodiscard]] Sourced<double> fraction(std::string_view key, double least, double most);
 

@@ -200,6 +200,26 @@ std::int64_t Reader::count(std::string_view key, std::int64_t fallback, Range ra
   return maybe_count(key, range).value_or(fallback);
 }
 
+std::vector<std::int64_t> Reader::counts(std::string_view key, Range range) {
+  std::vector<std::int64_t> list;
+  const Value* const value = find(key);
+  if (value == nullptr) {
+    return list;
+  }
+  const Array* const array = std::get_if<Array>(&value->data);
+  if (array == nullptr || array->empty()) {
+    report(value->position, path_to(key),
+           "expected a list of whole numbers, got " +
+               (array == nullptr ? describe(*value) : "an empty one"));
+    return list;
+  }
+  for (std::size_t i = 0; i < array->size(); ++i) {
+    const std::string path = path_to(key) + '[' + std::to_string(i) + ']';
+    list.push_back(checked_count((*array)[i], path, range).value_or(range.least));
+  }
+  return list;
+}
+
 Sourced<double> Reader::fraction(std::string_view key, double least, double most) {
   auto result = get<Sourced<double>>(key);
   const Value* const value = peek(key);

@@ -70,7 +70,7 @@ TEST_CASE("the degrees of parallelism divide the GPUs, and the nodes that would 
       R"(run.toml:11:10: parallel.tensor: tensor 8 x pipeline 16 = 128, but the platform has 96 GPUs: nodes = 16 gives 128
   tensor = 8
            ^
-run.toml:12:12: parallel.pipeline: pipeline 16 x virtual_stages 1 = 16 does not divide the 44 layers of the model
+run.toml:12:12: parallel.pipeline: pipeline 16 x virtual_stages 1 = 16 does not divide the 44 layers of the model; stage_layers = [...] deals them out one by one, embedding_as_layer = true counts embedding and head as two more
   pipeline = 16
              ^)");
   CHECK(
@@ -116,12 +116,12 @@ TEST_CASE("the batch divides over the replicas, and the nearest batches that do 
 TEST_CASE("layers divide over stages and chunks", "[strategies]") {
   CHECK(
       run_error("pipeline = 4", "pipeline = 3") ==
-      R"(run.toml:12:12: parallel.pipeline: pipeline 3 x virtual_stages 1 = 3 does not divide the 44 layers of the model
+      R"(run.toml:12:12: parallel.pipeline: pipeline 3 x virtual_stages 1 = 3 does not divide the 44 layers of the model; stage_layers = [...] deals them out one by one, embedding_as_layer = true counts embedding and head as two more
   pipeline = 3
              ^)");
   CHECK(
       run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 3") ==
-      R"(run.toml:12:12: parallel.pipeline: pipeline 4 x virtual_stages 3 = 12 does not divide the 44 layers of the model
+      R"(run.toml:12:12: parallel.pipeline: pipeline 4 x virtual_stages 3 = 12 does not divide the 44 layers of the model; stage_layers = [...] deals them out one by one, embedding_as_layer = true counts embedding and head as two more
   pipeline = 4
              ^)");
 }
