@@ -36,6 +36,7 @@ class StageBody {
         transfer_(run, writer_, tensor_),
         data_(run, writer_),
         schedule_(pipeline_schedule(run.parallel.schedule)),
+        is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
         split_layer_(split_backward(shape_.layer)),
         split_head_(split_backward(shape_.head)),
         backwards_done_(static_cast<std::size_t>(shape_.chunks), 0),
@@ -51,7 +52,7 @@ class StageBody {
     writer_.launch_time(run_.stack.host_per_kernel.value);
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
-    if (schedule_.end == StepEnd::stage_by_stage) {
+    if (is_slanted_) {
       write_after_step_before(slots);
     } else {
       write_slots(slots);
@@ -249,7 +250,7 @@ class StageBody {
           "accumulate gradients",
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
-    if (schedule_.end == StepEnd::together) {
+    if (!is_slanted_) {
       data_.gradients_ready(parameters, is_final);
     }
   }
@@ -287,6 +288,7 @@ class StageBody {
   PipelineTransfer transfer_;
   DataParallel data_;
   const PipelineSchedule& schedule_;
+  bool is_slanted_;  // stages end a step one after the other
   SplitBackward split_layer_;
   SplitBackward split_head_;
   Bytes kept_;
