@@ -26,8 +26,13 @@ bool is_array_of_tables(const Value& value) {
                      [](const Value& element) { return element.table() != nullptr; });
 }
 
+// A table with a `value` is a number with its origin: one line.
 bool is_section(const Value& value) {
-  return value.table() != nullptr || is_array_of_tables(value);
+  if (const Table* table = value.table()) {
+    return std::none_of(table->begin(), table->end(),
+                        [](const Entry& entry) { return entry.key == "value"; });
+  }
+  return is_array_of_tables(value);
 }
 
 struct InlineWriter {
