@@ -129,10 +129,10 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console) {
   gpu.add_option("--dtype", options->dtype, "Data type of rows that state none")
       ->check(CLI::IsMember(names_of(kDtypeNames)))
       ->capture_default_str();
-  gpu.add_option("--holdout", options->calibrate.holdout, "One shape in this many is left out")
+  gpu.add_option("--holdout", options->calibrate.holdout, "Parts of the shapes, each left out once")
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
-  gpu.add_option("--seed", options->calibrate.seed, "Chooses the shapes that are left out")
+  gpu.add_option("--seed", options->calibrate.seed, "Another seed, another split into parts")
       ->capture_default_str();
   gpu.add_option("--output", options->output, "Writes the GPU file here");
   return [options, &console] { return calibrate_gpu_command(*options, console); };

@@ -62,7 +62,12 @@ void write_table(const Table& table, const std::string& path, std::string& text)
 void write_section(const Value& value, const std::string& path, std::string& text) {
   const std::string gap = text.empty() ? "" : "\n";
   if (const Table* table = value.table()) {
-    text += gap + '[' + path + "]\n";
+    const bool has_only_sections =
+        !table->empty() && std::all_of(table->begin(), table->end(),
+                                       [](const Entry& entry) { return is_section(entry.value); });
+    if (!has_only_sections) {
+      text += gap + '[' + path + "]\n";
+    }
     write_table(*table, path, text);
     return;
   }

@@ -21,7 +21,8 @@ namespace {
 using config::Value;
 using Rows = std::vector<const MeasuredKernel*>;
 
-constexpr std::size_t kFewRows = 60;  // below, every shape is left out in turn
+constexpr std::size_t kFewRows = 60;    // below, every shape is left out in turn
+constexpr std::size_t kManyRows = 100;  // from here, a last wave can be told from pipeline fill
 
 /// A parameter to be fitted: where it stands in the file and in the GPU.
 struct Slot {
@@ -138,6 +139,9 @@ class Calibrator {
       if (!has_rows(key) || find_key(tree_, "peak." + std::string(name)) == nullptr) {
         continue;
       }
+      if (find_key(tree_, key) == nullptr) {
+        whole_.insert(key);
+      }
       if (find_key(tree_, key + ".same_as") == nullptr) {
         start(key + ".efficiency", value_of(0.7));
         start(key + ".bandwidth", value_of(0.8));
@@ -220,72 +224,58 @@ class Calibrator {
 
   // ---- fitting ----
 
-  [[nodiscard]] bool is_held(const MeasuredKernel& row) const {
+  // Which part of the rows a shape is left out with; with few rows every shape is a part of its
+  // own.
+  [[nodiscard]] std::string part_of(const MeasuredKernel& row, std::size_t num_rows) const {
+    if (num_rows < kFewRows) {
+      return row.shape;
+    }
     const std::uint64_t hash = fnv1a_64(fmt::format("{} {}", options_.seed, row.shape));
-    return (hash >> 32U) % static_cast<std::uint64_t>(options_.holdout) == 0;
+    return std::to_string((hash >> 32U) % static_cast<std::uint64_t>(options_.holdout));
   }
 
-  [[nodiscard]] Rows kept_rows(const Rows& rows, bool held) const {
-    Rows some;
-    std::copy_if(rows.begin(), rows.end(), std::back_inserter(some),
-                 [&](const MeasuredKernel* row) { return is_held(*row) == held; });
-    return some;
-  }
-
-  // Few rows are all fitted.
-  [[nodiscard]] Rows training_rows(const Rows& rows) const {
-    return rows.size() < kFewRows ? rows : kept_rows(rows, false);
-  }
-
-  Scores scores_of(const Rows& rows, const std::vector<Slot>& slots, const Gpu& fitted) const {
+  [[nodiscard]] Scores scores_of(const Rows& rows, const std::vector<Slot>& slots,
+                                 const std::vector<double>& start_at, const Gpu& fitted) const {
     Scores scores;
-    for (const MeasuredKernel* row : training_rows(rows)) {
+    std::vector<Slot> warm = slots;  // each smaller fit starts from the whole one
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      warm[i].range.start = start_at[i];
+    }
+    for (const MeasuredKernel* row : rows) {
       scores.fitted.emplace_back(row, error_of(*row, fitted));
     }
-    if (rows.size() >= kFewRows || slots.empty()) {
-      for (const MeasuredKernel* row : kept_rows(rows, true)) {
-        scores.held.emplace_back(row, error_of(*row, fitted));
-      }
-      return scores;
-    }
-    std::set<std::string> shapes;
+    std::map<std::string, Rows> parts;
     for (const MeasuredKernel* row : rows) {
-      shapes.insert(row->shape);
+      parts[part_of(*row, rows.size())].push_back(row);
     }
-    for (const std::string& shape : shapes) {
-      leave_out(shape, rows, slots, fitted, scores);
+    for (const auto& [part, left_out] : parts) {
+      Rows others;
+      std::copy_if(rows.begin(), rows.end(), std::back_inserter(others),
+                   [&](const MeasuredKernel* row) { return part_of(*row, rows.size()) != part; });
+      Gpu gpu = fitted;
+      if (!slots.empty() && !others.empty()) {
+        set_all(gpu, slots, values_of(fit_rows(others, warm, gpu)));
+      }
+      for (const MeasuredKernel* row : left_out) {
+        scores.held.emplace_back(row, error_of(*row, gpu));
+      }
     }
     return scores;
   }
 
-  static void leave_out(const std::string& shape, const Rows& rows, const std::vector<Slot>& slots,
-                        Gpu gpu, Scores& scores) {
-    Rows others;
-    std::copy_if(rows.begin(), rows.end(), std::back_inserter(others),
-                 [&](const MeasuredKernel* row) { return row->shape != shape; });
-    if (others.empty()) {
-      return;
-    }
-    set_all(gpu, slots, values_of(fit_rows(others, slots, gpu)));
-    for (const MeasuredKernel* row : rows) {
-      if (row->shape == shape) {
-        scores.held.emplace_back(row, error_of(*row, gpu));
-      }
-    }
-  }
-
   /// Fits, keeps the values in `gpu`, scores, and notes the numbers.
   Scores fit_table(const Rows& rows, const std::vector<Slot>& slots, Gpu& gpu) {
-    if (slots.empty()) {
-      return scores_of(rows, slots, gpu);
+    std::vector<double> values;
+    if (!slots.empty()) {
+      const RobustFit fit = fit_rows(rows, slots, gpu);
+      values = values_of(fit);
+      set_all(gpu, slots, values);
+      for (std::size_t i = 0; i < slots.size(); ++i) {
+        result_.numbers.push_back(
+            {slots[i].key, fit.parameters[i], slots[i].unit, slots[i].is_written});
+      }
     }
-    const RobustFit fit = fit_rows(training_rows(rows), slots, gpu);
-    set_all(gpu, slots, values_of(fit));
-    for (std::size_t i = 0; i < slots.size(); ++i) {
-      result_.numbers.push_back(
-          {slots[i].key, fit.parameters[i], slots[i].unit, slots[i].is_written});
-    }
-    return scores_of(rows, slots, gpu);
+    return scores_of(rows, slots, values, gpu);
   }
 
   // ---- GEMM ----
@@ -310,38 +300,39 @@ class Calibrator {
     return slots;
   }
 
-  // Pipeline fill and last wave are taken in when they earn their place by the Bayesian information
-  // criterion on the fitted rows; the last wave needs many rows to be told from the fill.
-  std::vector<Slot> best_form(const Rows& rows, std::vector<Slot> slots, const std::string& key,
-                              Dtype dtype) const {
-    const std::vector<Slot> extra = {
-        {key + ".k_fill",
-         "",
-         {50, 0, 4096},
-         [dtype](Gpu& gpu, double value) { gpu.gemm[dtype].k_fill = value; }},
-        {key + ".occupancy", "", {0.05, 0, 4}, [dtype](Gpu& gpu, double value) {
-           gpu.gemm[dtype].occupancy = value;
-         }}};
-    const Rows training = training_rows(rows);
-    const auto count = static_cast<double>(training.size());
-    const RobustFit base = fit_rows(training, slots, gpu_);
-    const auto criterion = [&](const std::vector<Slot>& form) {
-      const RobustFit fit = fit_rows(training, form, gpu_, base.scale);
-      return count * std::log(fit.cost) + static_cast<double>(form.size()) * std::log(count);
-    };
-    double best = criterion(slots);
-    for (const Slot& slot : extra) {
-      if (!free_.contains(slot.key) || (slot.key.ends_with("occupancy") && rows.size() < 100)) {
-        continue;
-      }
-      std::vector<Slot> longer = slots;
-      longer.push_back(slot);
-      if (const double now = criterion(longer); now < best) {
-        best = now;
-        slots = std::move(longer);
+  // Pipeline fill and last wave are taken in when they earn their place by Akaike's criterion; the
+  // last wave needs many rows to be told from the fill.
+  [[nodiscard]] std::vector<Slot> best_form(const Rows& rows, const std::vector<Slot>& base,
+                                            const std::string& key, Dtype dtype) const {
+    const Slot fill = {key + ".k_fill", "", {50, 0, 4096}, [dtype](Gpu& gpu, double value) {
+                         gpu.gemm[dtype].k_fill = value;
+                       }};
+    const Slot wave = {key + ".occupancy", "", {0.05, 0, 4}, [dtype](Gpu& gpu, double value) {
+                         gpu.gemm[dtype].occupancy = value;
+                       }};
+    std::vector<std::vector<Slot>> additions = {{}};
+    if (free_.contains(fill.key)) {
+      additions.push_back({fill});
+      if (rows.size() >= kManyRows) {
+        additions.push_back({wave});
+        additions.push_back({fill, wave});
       }
     }
-    return slots;
+    const double scale = fit_rows(rows, base, gpu_).scale;
+    std::vector<Slot> best;
+    double least = 0;
+    for (const std::vector<Slot>& addition : additions) {
+      std::vector<Slot> form = base;
+      form.insert(form.end(), addition.begin(), addition.end());
+      const double criterion =
+          static_cast<double>(rows.size()) * std::log(fit_rows(rows, form, gpu_, scale).cost) +
+          2 * static_cast<double>(form.size());
+      if (best.empty() || criterion < least) {
+        least = criterion;
+        best = std::move(form);
+      }
+    }
+    return best;
   }
 
   void calibrate_gemm(const std::string& name, Dtype dtype) {
@@ -466,6 +457,9 @@ class Calibrator {
     for (std::vector<Slot>* list : {&slots, &shares}) {
       for (Slot& slot : *list) {
         slot.is_written = free_.contains(slot.key);
+        if (!slot.is_written && slot.range.most <= 1) {
+          slot.range.most = 1.5;  // out of a cache, where the table's tensors fit in it
+        }
       }
     }
     const Scores scores = fit_table(rows, slots, fitted);
@@ -572,7 +566,10 @@ class Calibrator {
 
   void finish() {
     std::set<std::string> written;
-    for (FittedNumber& number : result_.numbers) {
+    for (const std::string& table : whole_) {
+      erase_key(tree_, table);
+    }
+    for (const FittedNumber& number : result_.numbers) {
       if (!number.is_written) {
         continue;
       }
@@ -586,6 +583,10 @@ class Calibrator {
     }
     config::Table note;
     note.push_back({"command", {}, value_of(options_.command)});
+    for (const std::string& table : whole_) {
+      written.insert(table + ".source");
+      written.insert(table + ".basis");
+    }
     config::Array keys;
     for (const std::string& key : written) {
       keys.push_back(value_of(key));
@@ -602,7 +603,17 @@ class Calibrator {
     Value plain = number.unit.empty() ? value_of(value)
                                       : value_of(fmt::format("{:g} {}", value, number.unit));
     const auto& [source, basis] = words_.at(number.key);
-    const bool is_unsourced = number.key.ends_with(".k_fill") || number.key.ends_with(".occupancy");
+    const bool is_unsourced = number.key.ends_with(".k_fill") ||
+                              number.key.ends_with(".occupancy") || number.key.ends_with("_tail");
+    const std::string table = number.key.substr(0, number.key.rfind('.'));
+    if (whole_.contains(table)) {
+      if (find_key(tree_, table + ".source") == nullptr) {
+        put_key(tree_, table + ".source", value_of(source));
+        put_key(tree_, table + ".basis", value_of(basis));
+      }
+      put_key(tree_, number.key, std::move(plain));
+      return;
+    }
     put_key(tree_, number.key,
             is_unsourced ? std::move(plain) : sourced_value(std::move(plain), basis, source));
   }
@@ -637,7 +648,8 @@ class Calibrator {
   const CalibrateOptions& options_;
   Value tree_;
   std::map<std::string, Rows> by_table_;
-  std::set<std::string> free_;  ///< keys that the base file leaves to us
+  std::set<std::string> whole_;  ///< tables of which the base file has nothing
+  std::set<std::string> free_;   ///< keys that the base file leaves to us
   std::map<std::string, std::pair<std::string, std::string>> words_;  ///< key -> source, basis
   Gpu gpu_;
   GpuCalibration result_;

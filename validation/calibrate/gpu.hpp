@@ -14,8 +14,8 @@ namespace foretrain::validation {
 
 struct CalibrateOptions {
   KernelTableOptions table;
-  std::int64_t holdout = 4;  ///< about one shape in this many is held out of the fit
-  std::uint64_t seed = 0;    ///< another seed, another choice of held shapes
+  std::int64_t holdout = 4;  ///< parts of the rows; each is left out once
+  std::uint64_t seed = 0;    ///< another seed, another split
   std::string command;       ///< written into the file
 };
 
@@ -52,8 +52,9 @@ struct GpuCalibration {
 };
 
 /// `base` is a GPU file without the numbers to be fitted. What it has stands; numbers that an
-/// earlier calibration wrote (its [calibration] lists them) are fitted again. Tables with fewer
-/// than 60 rows are scored by leaving out one shape at a time, and fitted to all rows. Throws
+/// earlier calibration wrote (its [calibration] lists them) are fitted again. Shapes are split by a
+/// stable hash into `holdout` parts (few rows: one per shape); each part in turn is left out,
+/// predicted by a fit to the others, and scored. What is written is fitted to all rows. Throws
 /// ConfigError when the result is no whole GPU file.
 [[nodiscard]] GpuCalibration calibrate_gpu(const KernelTable& table, const config::Value& base,
                                            const CalibrateOptions& options);
