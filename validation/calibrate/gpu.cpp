@@ -33,6 +33,12 @@ struct Slot {
   bool is_written = true;
 };
 
+// FNV-1a leaves the high bits of like texts alike: one step of splitmix64 (Steele et al. 2014).
+std::uint64_t mixed(std::uint64_t hash) {
+  hash = (hash ^ (hash >> 30U)) * 0xbf58476d1ce4e5b9U;
+  return hash ^ (hash >> 27U);
+}
+
 double rounded(double value) { return std::stod(fmt::format("{:.3g}", value)); }
 
 double log_ratio(const MeasuredKernel& row, const Gpu& gpu) {
@@ -230,8 +236,8 @@ class Calibrator {
     if (num_rows < kFewRows) {
       return row.shape;
     }
-    const std::uint64_t hash = fnv1a_64(fmt::format("{} {}", options_.seed, row.shape));
-    return std::to_string((hash >> 32U) % static_cast<std::uint64_t>(options_.holdout));
+    const std::uint64_t hash = mixed(fnv1a_64(fmt::format("{} {}", options_.seed, row.shape)));
+    return std::to_string(hash % static_cast<std::uint64_t>(options_.holdout));
   }
 
   [[nodiscard]] Scores scores_of(const Rows& rows, const std::vector<Slot>& slots,
