@@ -62,6 +62,7 @@ class CsvTable {
   [[nodiscard]] static CsvTable load(config::Sources& sources, const std::string& path);
 
   [[nodiscard]] const std::vector<std::string>& columns() const { return columns_; }
+  [[nodiscard]] const config::Position& position() const { return header_; }
   [[nodiscard]] bool has_column(std::string_view column) const;
   [[nodiscard]] std::size_t size() const { return rows_.size(); }
   [[nodiscard]] CsvRow row(std::size_t index, config::Diagnostics& diagnostics) const {

@@ -26,8 +26,13 @@ bool is_array_of_tables(const Value& value) {
                      [](const Value& element) { return element.table() != nullptr; });
 }
 
+// A table with a `value` is a number with its origin: one line.
 bool is_section(const Value& value) {
-  return value.table() != nullptr || is_array_of_tables(value);
+  if (const Table* table = value.table()) {
+    return std::none_of(table->begin(), table->end(),
+                        [](const Entry& entry) { return entry.key == "value"; });
+  }
+  return is_array_of_tables(value);
 }
 
 struct InlineWriter {
@@ -57,7 +62,12 @@ void write_table(const Table& table, const std::string& path, std::string& text)
 void write_section(const Value& value, const std::string& path, std::string& text) {
   const std::string gap = text.empty() ? "" : "\n";
   if (const Table* table = value.table()) {
-    text += gap + '[' + path + "]\n";
+    const bool has_only_sections =
+        !table->empty() && std::all_of(table->begin(), table->end(),
+                                       [](const Entry& entry) { return is_section(entry.value); });
+    if (!has_only_sections) {
+      text += gap + '[' + path + "]\n";
+    }
     write_table(*table, path, text);
     return;
   }
