@@ -122,11 +122,18 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   cluster.node = read_interconnect(reader.child("node"), TopologyScope::node);
   cluster.fabric = read_interconnect(reader.child("fabric"), TopologyScope::fabric);
 
+  std::optional<Sourced<double>> sustained;  // of this machine, in place of the GPU's
+  if (reader.has("sustained")) {
+    sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
+  }
   const std::optional<std::string> gpu = find_gpu(reader, platforms_directory);
   reader.finish();
   // The GPU file reports its own mistakes; those of this file come first.
   if (gpu && reader.diagnostics().empty()) {
     cluster.gpu = load_gpu(sources, *gpu, platforms_directory, overrides.gpu);
+    if (sustained) {
+      cluster.gpu.sustained = *sustained;
+    }
   }
   return cluster;
 }

@@ -157,7 +157,7 @@ Gpu read_gpu(Reader& reader) {
   gpu.grouped_floor = reader.get<Sourced<Seconds>>("grouped_floor");
   gpu.sustained = {1.0, "no sustained clock known: the fits are taken as they are", Basis::assumed};
   if (reader.has("sustained")) {
-    gpu.sustained = reader.fraction("sustained", 0.1, 1.0);
+    gpu.sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
   }
   read_peaks(reader.child("peak"), gpu);
   gpu.gemm = read_gemm(reader.child("gemm"));

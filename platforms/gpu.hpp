@@ -52,6 +52,10 @@ struct Gpu {
   Sourced<double> sustained;  ///< clock under sustained load relative to the fits
 };
 
+/// Limits of `sustained`: cooler or better fed machines than that of the kernel table are faster.
+inline constexpr double kLeastSustained = 0.1;
+inline constexpr double kMostSustained = 1.3;
+
 /// The dtypes whose GEMM time this GPU can tell.
 [[nodiscard]] bool supports(const Gpu& gpu, Dtype dtype);
 /// The flash kernels that run on this GPU.

@@ -52,7 +52,6 @@ class Check {
   void all() {
     const bool has_grid = nodes() && gpus() && grid();
     if (has_grid) {
-      size();
       batch();
       sharding();
     }
@@ -115,21 +114,6 @@ class Check {
     return true;
   }
 
-  // Every rank is simulated with all its streams, each with a stack of its own: Linux gives a
-  // process some 65,000 mappings, and a stack with its guard page takes two.
-  void size() {
-    const std::int64_t streams =
-        1 + (run_.parallel.pipeline > 1 ? 4 : 0) +
-        (run_.stack.overlap_gradients && run_.data_parallel() > 1 ? 1 : 0) +
-        (run_.stack.overlap_tensor_parallel && run_.parallel.tensor > 1 ? 1 : 0);
-    if (run_.num_gpus() * streams > kMostStreams) {
-      diagnostics_.add(file_.nodes_position, "nodes",
-                       "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
-                           " ranks of " + text(streams) + " streams each; at most " +
-                           text(kMostStreams) + " streams are simulated");
-    }
-  }
-
   void batch() {
     const std::int64_t step = run_.training.micro_batch * run_.data_parallel();
     const std::int64_t global = run_.training.global_batch;
@@ -145,12 +129,11 @@ class Check {
     }
     const std::int64_t passes =
         run_.num_micro_batches() * (run_.model.layers / run_.parallel.pipeline + 1);
-    if (passes > kMostPasses || passes * run_.num_gpus() > kMostPassesInAll) {
+    if (passes > kMostPasses) {
       diagnostics_.add(file_.batch_position, "training.global_batch",
                        "global_batch " + text(global) + " makes " + text(passes) +
-                           " layer passes per step on each of " + text(run_.num_gpus()) +
-                           " ranks; at most " + text(kMostPasses) + ", and " +
-                           text(kMostPassesInAll) + " in all, are simulated");
+                           " layer passes per step on each rank; at most " + text(kMostPasses) +
+                           " are simulated");
     }
   }
 
@@ -238,9 +221,7 @@ class Check {
     if (!supports(run_.cluster.gpu, run_.training.precision)) {
       std::string others;
       for (const auto& [dtype, fit] : run_.cluster.gpu.gemm) {
-        if (dtype != Dtype::fp8) {
-          others += (others.empty() ? "" : ", ") + std::string(name_of(dtype));
-        }
+        others += (others.empty() ? "" : ", ") + std::string(name_of(dtype));
       }
       diagnostics_.add(file_.precision_position, "training.precision",
                        "precision " + std::string(name_of(run_.training.precision)) +
@@ -265,8 +246,6 @@ class Check {
 
   // What a process can hold, not physics.
   static constexpr std::int64_t kMostPasses = 1'000'000;
-  static constexpr std::int64_t kMostPassesInAll = 10'000'000;
-  static constexpr std::int64_t kMostStreams = 30'000;
 
   const RunFile& file_;
   const Run& run_;

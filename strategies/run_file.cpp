@@ -12,12 +12,13 @@ using config::Choice;
 using config::Range;
 using config::Reader;
 
-constexpr std::array<Choice<Dtype>, 5> kPrecisions = {{
+constexpr std::array<Choice<Dtype>, 6> kPrecisions = {{
     {"bf16", Dtype::bf16},
     {"fp16", Dtype::fp16},
     {"tf32", Dtype::tf32},
     {"fp32", Dtype::fp32},
     {"fp8", Dtype::fp8},
+    {"fp4", Dtype::fp4},
 }};
 
 constexpr std::array<Choice<Optimizer>, 1> kOptimizers = {{{"adam", Optimizer::adam}}};
