@@ -14,7 +14,7 @@ namespace foretrain::cli {
 namespace {
 
 // clang-format off
-constexpr std::array<Command, 6> kCommands = {{
+constexpr std::array<Command, 7> kCommands = {{
     {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},

@@ -1,6 +1,6 @@
-// Robust nonlinear least squares with bounds: Levenberg-Marquardt steps on Huber-weighted
-// residuals, and the covariance of what was found. Deterministic. SPDX-License-Identifier:
-// Apache-2.0
+// Robust nonlinear least squares within bounds: Levenberg-Marquardt steps on Huber-weighted
+// residuals, and the covariance of what was found. Deterministic.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>
