@@ -14,7 +14,6 @@ class PlatformCosts : public CostModel {
 
   [[nodiscard]] const Network& network() const override { return machine_.network(); }
   [[nodiscard]] Seconds kernel_time(const Kernel& kernel, DeviceId device) const override;
-  [[nodiscard]] std::uint64_t device_kind(DeviceId) const override { return 0; }  // one GPU model
   [[nodiscard]] FlowSchedule collective(CollectiveKind kind, Bytes payload,
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,

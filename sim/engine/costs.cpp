@@ -27,8 +27,7 @@ void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
       for (const Rank member : program_.groups[group.index()].members) {
         devices.push_back(program_.ranks[member.index()].device);
       }
-      known = number_routes(
-          costs_.collective_of(group, collective->kind, collective->payload, devices));
+      known = number_routes(costs_.collective(collective->kind, collective->payload, devices));
     }
   } else if (const auto* send = std::get_if<Send>(&op.action)) {
     ask_message(rank, binding.peers[send->peer], send->payload);

@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "sim/core/ids.hpp"
@@ -25,14 +24,6 @@ class CostModel {
   /// How one collective of `devices` (in the order of the group) is carried out.
   [[nodiscard]] virtual FlowSchedule collective(CollectiveKind kind, Bytes payload,
                                                 const std::vector<DeviceId>& devices) const = 0;
-  /// The same, where a group is told apart from others with the same devices (in a quotient).
-  [[nodiscard]] virtual FlowSchedule collective_of(GroupId /*group*/, CollectiveKind kind,
-                                                   Bytes payload,
-                                                   const std::vector<DeviceId>& devices) const {
-    return collective(kind, payload, devices);
-  }
-  /// Devices of one kind take the same time for every kernel.
-  [[nodiscard]] virtual std::uint64_t device_kind(DeviceId device) const { return device.value; }
   [[nodiscard]] virtual FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                                     DeviceId to) const = 0;
 };

@@ -147,24 +147,21 @@ Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank)
   return Accountant(program, timeline, rank).book();
 }
 
-Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
-                         const std::vector<std::size_t>& weights) {
+Breakdown mean_breakdown(const Program& program, const Timeline& timeline) {
   Breakdown mean;
-  std::int64_t num_ranks = 0;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
-    const std::int64_t weight = weights.empty() ? 1 : static_cast<std::int64_t>(weights[rank]);
-    num_ranks += weight;
     Breakdown one = breakdown(program, timeline, Rank(rank));
     mean.step = one.step;
     for (const auto& [axis, time] : one.exposed) {
-      mean.exposed[axis] += Picoseconds{weight * time.count};
+      mean.exposed[axis] += time;
     }
-    mean.compute += Picoseconds{weight * one.compute.count};
-    mean.recompute += Picoseconds{weight * one.recompute.count};
-    mean.optimizer += Picoseconds{weight * one.optimizer.count};
-    mean.host += Picoseconds{weight * one.host.count};
-    mean.bubble += Picoseconds{weight * one.bubble.count};
+    mean.compute += one.compute;
+    mean.recompute += one.recompute;
+    mean.optimizer += one.optimizer;
+    mean.host += one.host;
+    mean.bubble += one.bubble;
   }
+  const auto num_ranks = static_cast<std::int64_t>(program.ranks.size());
   std::vector<Picoseconds*> parts = parts_of(mean);
   std::vector<std::int64_t> remainders;
   std::int64_t missing = mean.step.count;

@@ -43,9 +43,7 @@ struct Breakdown {
 
 [[nodiscard]] Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank);
 
-/// The mean over all ranks, in whole picoseconds that still add up (largest remainders first). Rank r
-/// counts weights[r] times; once without weights.
-[[nodiscard]] Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
-                                       const std::vector<std::size_t>& weights = {});
+/// The mean over all ranks, in whole picoseconds that still add up (largest remainders first).
+[[nodiscard]] Breakdown mean_breakdown(const Program& program, const Timeline& timeline);
 
 }  // namespace foretrain

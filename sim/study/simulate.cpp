@@ -8,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "sim/core/hash.hpp"
-#include "sim/lump/lump.hpp"
 #include "sim/report/trace.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
@@ -120,14 +119,13 @@ void fill_rates(const Run& run, Seconds step, Prediction& prediction) {
   }
 }
 
-Prediction predict(const Run& run, const Program& program, const Timeline& timeline,
-                   const std::vector<std::size_t>& weights) {
+Prediction predict(const Run& run, const Program& program, const Timeline& timeline) {
   Prediction prediction;
   prediction.title = title_of(run);
   prediction.layout = layout_of_text(run);
   prediction.step_time = to_picoseconds(timeline.end);
   fill_rates(run, prediction.step_time.seconds(), prediction);
-  prediction.breakdown = mean_breakdown(program, timeline, weights);
+  prediction.breakdown = mean_breakdown(program, timeline);
   for (const Rank rank : representative_ranks(program)) {
     prediction.by_role.emplace_back(program.body_of(rank).name, breakdown(program, timeline, rank));
   }
@@ -158,21 +156,16 @@ Seconds half_of_peak(const Run& run) {
 Simulation simulate(const Run& run, const Progress& progress) {
   const auto started = std::chrono::steady_clock::now();
   Simulation simulation;
-  Program full = lower(run);
+  simulation.program = lower(run);
   const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
-  const PlatformCosts costs(*machine);
-  const Quotient quotient(full, costs);
-  simulation.program = quotient.program();
-  simulation.timeline = play(simulation.program, quotient, progress);
-  simulation.prediction =
-      predict(run, simulation.program, simulation.timeline, quotient.weights());
+  simulation.timeline = play(simulation.program, PlatformCosts(*machine), progress);
+  simulation.prediction = predict(run, simulation.program, simulation.timeline);
   SimulationFacts& facts = simulation.prediction.simulation;
-  facts.ranks = full.ranks.size();
-  facts.simulated_ranks = simulation.program.ranks.size();
-  facts.fidelity = "lumped";
+  facts.ranks = simulation.program.ranks.size();
+  facts.simulated_ranks = facts.ranks;
   facts.events = simulation.timeline.events;
   facts.activities = simulation.timeline.activities;
-  facts.lumping = fmt::format("{} ranks -> {} simulated", facts.ranks, facts.simulated_ranks);
+  facts.lumping = fmt::format("{} ranks simulated, each on its own", facts.ranks);
   facts.wall =
       Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   return simulation;
