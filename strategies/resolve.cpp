@@ -114,18 +114,11 @@ class Check {
     return true;
   }
 
-  // Every rank is simulated with all its streams, each with a stack of its own: Linux gives a
-  // process some 65,000 mappings, and a stack with its guard page takes two.
   void size() {
-    const std::int64_t streams =
-        1 + (run_.parallel.pipeline > 1 ? 4 : 0) +
-        (run_.stack.overlap_gradients && run_.data_parallel() > 1 ? 1 : 0) +
-        (run_.stack.overlap_tensor_parallel && run_.parallel.tensor > 1 ? 1 : 0);
-    if (run_.num_gpus() * streams > kMostStreams) {
+    if (run_.num_gpus() > kMostRanks) {
       diagnostics_.add(file_.nodes_position, "nodes",
                        "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
-                           " ranks of " + text(streams) + " streams each; at most " +
-                           text(kMostStreams) + " streams are simulated");
+                           " ranks; at most " + text(kMostRanks) + " are laid out");
     }
   }
 
@@ -144,12 +137,11 @@ class Check {
     }
     const std::int64_t passes =
         run_.num_micro_batches() * (run_.model.layers / run_.parallel.pipeline + 1);
-    if (passes > kMostPasses || passes * run_.num_gpus() > kMostPassesInAll) {
+    if (passes > kMostPasses) {
       diagnostics_.add(file_.batch_position, "training.global_batch",
                        "global_batch " + text(global) + " makes " + text(passes) +
-                           " layer passes per step on each of " + text(run_.num_gpus()) +
-                           " ranks; at most " + text(kMostPasses) + ", and " +
-                           text(kMostPassesInAll) + " in all, are simulated");
+                           " layer passes per step on each rank; at most " + text(kMostPasses) +
+                           " are simulated");
     }
   }
 
@@ -271,8 +263,7 @@ class Check {
 
   // What a process can hold, not physics.
   static constexpr std::int64_t kMostPasses = 1'000'000;
-  static constexpr std::int64_t kMostPassesInAll = 10'000'000;
-  static constexpr std::int64_t kMostStreams = 30'000;
+  static constexpr std::int64_t kMostRanks = 262'144;
 
   const RunFile& file_;
   const Run& run_;
