@@ -18,6 +18,7 @@ class PlatformCosts : public CostModel {
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                             DeviceId to) const override;
+  [[nodiscard]] std::size_t device_kind(DeviceId) const override { return 0; }  ///< one GPU type
 
  private:
   const Machine& machine_;

@@ -52,6 +52,7 @@ class Check {
   void all() {
     const bool has_grid = nodes() && gpus() && grid();
     if (has_grid) {
+      size();
       batch();
       sharding();
     }
@@ -112,6 +113,14 @@ class Check {
                            " of " + text(gpus) + " GPUs leaves " + text(gpus / grid));
     }
     return true;
+  }
+
+  void size() {
+    if (run_.num_gpus() > kMostRanks) {
+      diagnostics_.add(file_.nodes_position, "nodes",
+                       "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
+                           " ranks; at most " + text(kMostRanks) + " are laid out");
+    }
   }
 
   void batch() {
@@ -246,6 +255,7 @@ class Check {
 
   // What a process can hold, not physics.
   static constexpr std::int64_t kMostPasses = 1'000'000;
+  static constexpr std::int64_t kMostRanks = 262'144;
 
   const RunFile& file_;
   const Run& run_;

@@ -20,14 +20,17 @@ namespace {
 struct Options {
   RunOptions run;
   std::string format = "text";
+  std::string fidelity = "lumped";
   std::string trace;
   bool trace_all = false;
 };
 
-std::vector<Rank> all_ranks(const Program& program) {
+std::vector<Rank> simulated_ranks(const Simulation& simulation) {
   std::vector<Rank> ranks;
-  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
-    ranks.push_back(Rank(rank));
+  for (std::size_t rank = 0; rank < simulation.simulated.size(); ++rank) {
+    if (simulation.simulated[rank] == Rank(rank)) {
+      ranks.push_back(Rank(rank));
+    }
   }
   return ranks;
 }
@@ -36,7 +39,7 @@ void write_trace_file(const Options& options, const Simulation& simulation) {
   std::ofstream file(options.trace);
   const Program& program = simulation.program;
   write_trace(file, program, simulation.timeline,
-              options.trace_all ? all_ranks(program) : representative_ranks(program));
+              options.trace_all ? simulated_ranks(simulation) : representative_ranks(program));
   file.flush();
   if (!file) {
     throw ConfigError({Diagnostic{options.trace, 0, 0, "--trace", "cannot be written", ""}});
@@ -56,7 +59,8 @@ void add_interval(const Run& run, Prediction& prediction) {
 int simulate_command(const Options& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
-  Simulation simulation = simulate(loaded.run, progress_on(console));
+  Simulation simulation = simulate(loaded.run, progress_on(console),
+                                   options.fidelity == "full" ? Fidelity::full : Fidelity::lumped);
   Prediction& prediction = simulation.prediction;
   add_interval(loaded.run, prediction);
   prediction.provenance = provenance_of(loaded.sources, data_root());
@@ -82,8 +86,13 @@ std::function<int()> add_simulate(CLI::App& app, Console& console) {
   auto options = std::make_shared<Options>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
+  app.add_option("--fidelity", options->fidelity,
+                 "Simulate one rank of all that must behave alike (exact), or each on its own")
+      ->check(CLI::IsMember({"lumped", "full"}))
+      ->capture_default_str();
   app.add_option("--trace", options->trace, "Write a timeline for ui.perfetto.dev to this file");
-  app.add_flag("--trace-all", options->trace_all, "Trace every rank, not one of each role");
+  app.add_flag("--trace-all", options->trace_all,
+               "Trace every simulated rank, not one of each role");
   return [options, &console] { return simulate_command(*options, console); };
 }
 

@@ -21,26 +21,23 @@ CostTable::CostTable(const Program& program, const CostModel& costs)
 void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
   if (const auto* collective = std::get_if<Collective>(&op.action)) {
     const GroupId group = binding.communicators[collective->communicator];
-    RoutedSchedule& known = collectives_[{group, collective->kind, collective->payload}];
-    if (known.empty()) {
-      std::vector<DeviceId> devices;
-      for (const Rank member : program_.groups[group.index()].members) {
-        devices.push_back(program_.ranks[member.index()].device);
-      }
-      known = number_routes(costs_.collective(collective->kind, collective->payload, devices));
+    const auto [place, is_new] =
+        collectives_.try_emplace({group, collective->kind, collective->payload});
+    if (is_new) {
+      place->second = number_routes(
+          costs_.collective_of(program_, group, collective->kind, collective->payload));
     }
   } else if (const auto* send = std::get_if<Send>(&op.action)) {
-    ask_message(rank, binding.peers[send->peer], send->payload);
+    ask_message(rank, binding.peers[send->peer], send->channel, send->payload);
   } else if (const auto* recv = std::get_if<Recv>(&op.action)) {
-    ask_message(binding.peers[recv->peer], rank, recv->payload);
+    ask_message(binding.peers[recv->peer], rank, recv->channel, recv->payload);
   }
 }
 
-void CostTable::ask_message(Rank from, Rank to, Bytes payload) {
-  RoutedSchedule& known = messages_[{from, to, payload}];
-  if (known.empty()) {
-    known = number_routes(costs_.point_to_point(payload, program_.ranks[from.index()].device,
-                                                program_.ranks[to.index()].device));
+void CostTable::ask_message(Rank from, Rank to, std::uint32_t channel, Bytes payload) {
+  const auto [place, is_new] = messages_.try_emplace({from, to, channel, payload});
+  if (is_new) {
+    place->second = number_routes(costs_.message_of(program_, from, to, channel, payload));
   }
 }
 
@@ -79,8 +76,9 @@ const RoutedSchedule& CostTable::collective(GroupId group, const Collective& op)
   return collectives_.at({group, op.kind, op.payload});
 }
 
-const RoutedSchedule& CostTable::point_to_point(Rank from, Rank to, Bytes payload) const {
-  return messages_.at({from, to, payload});
+const RoutedSchedule& CostTable::message(Rank from, Rank to, std::uint32_t channel,
+                                         Bytes payload) const {
+  return messages_.at({from, to, channel, payload});
 }
 
 }  // namespace foretrain

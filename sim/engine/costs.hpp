@@ -28,16 +28,17 @@ class CostTable {
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
   [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
-  [[nodiscard]] const RoutedSchedule& point_to_point(Rank from, Rank to, Bytes payload) const;
+  [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
+                                              Bytes payload) const;
 
  private:
   using CollectiveKey = std::tuple<GroupId, CollectiveKind, Bytes>;
-  using MessageKey = std::tuple<Rank, Rank, Bytes>;
+  using MessageKey = std::tuple<Rank, Rank, std::uint32_t, Bytes>;
 
   void ask(const RankBinding& binding, Rank rank, const Op& op);
   RoutedSchedule number_routes(const FlowSchedule& schedule);
   RouteId route(Route route);
-  void ask_message(Rank from, Rank to, Bytes payload);
+  void ask_message(Rank from, Rank to, std::uint32_t channel, Bytes payload);
 
   const Program& program_;
   const CostModel& costs_;

@@ -167,12 +167,12 @@ class Player::StreamActor {
   void play(const Send& send) {
     const Rank peer = binding_.peers[send.peer];
     meet(player_.postboxes_[{rank_, peer, send.channel}], true,
-         player_.table_.point_to_point(rank_, peer, send.payload));
+         player_.table_.message(rank_, peer, send.channel, send.payload));
   }
   void play(const Recv& recv) {
     const Rank peer = binding_.peers[recv.peer];
     meet(player_.postboxes_[{peer, rank_, recv.channel}], false,
-         player_.table_.point_to_point(peer, rank_, recv.payload));
+         player_.table_.message(peer, rank_, recv.channel, recv.payload));
   }
 
   // The side that comes second carries the message and wakes the first.

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "sim/core/ids.hpp"
@@ -26,6 +28,16 @@ class CostModel {
                                                 const std::vector<DeviceId>& devices) const = 0;
   [[nodiscard]] virtual FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                                     DeviceId to) const = 0;
+
+  /// Devices of one kind take the same time for every kernel. Unless a platform knows better, no
+  /// two devices are of one kind.
+  [[nodiscard]] virtual std::size_t device_kind(DeviceId device) const { return device.index(); }
+
+  // The same questions about the communicators and messages of a program.
+  [[nodiscard]] virtual FlowSchedule collective_of(const Program& program, GroupId group,
+                                                   CollectiveKind kind, Bytes payload) const;
+  [[nodiscard]] virtual FlowSchedule message_of(const Program& program, Rank from, Rank to,
+                                                std::uint32_t channel, Bytes payload) const;
 };
 
 }  // namespace foretrain

@@ -118,6 +118,10 @@ class Accountant {
   Breakdown result_;
 };
 
+constexpr Picoseconds operator*(std::int64_t factor, Picoseconds time) {
+  return {factor * time.count};
+}
+
 /// The parts of a breakdown in a fixed order, so that they can be summed and divided alike.
 std::vector<Picoseconds*> parts_of(Breakdown& breakdown) {
   std::vector<Picoseconds*> parts = {&breakdown.compute, &breakdown.recompute, &breakdown.optimizer,
@@ -148,20 +152,31 @@ Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank)
 }
 
 Breakdown mean_breakdown(const Program& program, const Timeline& timeline) {
-  Breakdown mean;
+  std::vector<WeightedRank> ranks;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
-    Breakdown one = breakdown(program, timeline, Rank(rank));
+    ranks.push_back({Rank(rank), 1});
+  }
+  return mean_breakdown(program, timeline, ranks);
+}
+
+Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
+                         const std::vector<WeightedRank>& ranks) {
+  Breakdown mean;
+  std::int64_t num_ranks = 0;
+  for (const WeightedRank& weighted : ranks) {
+    const auto weight = static_cast<std::int64_t>(weighted.weight);
+    const Breakdown one = breakdown(program, timeline, weighted.rank);
+    num_ranks += weight;
     mean.step = one.step;
     for (const auto& [axis, time] : one.exposed) {
-      mean.exposed[axis] += time;
+      mean.exposed[axis] += weight * time;
     }
-    mean.compute += one.compute;
-    mean.recompute += one.recompute;
-    mean.optimizer += one.optimizer;
-    mean.host += one.host;
-    mean.bubble += one.bubble;
+    mean.compute += weight * one.compute;
+    mean.recompute += weight * one.recompute;
+    mean.optimizer += weight * one.optimizer;
+    mean.host += weight * one.host;
+    mean.bubble += weight * one.bubble;
   }
-  const auto num_ranks = static_cast<std::int64_t>(program.ranks.size());
   std::vector<Picoseconds*> parts = parts_of(mean);
   std::vector<std::int64_t> remainders;
   std::int64_t missing = mean.step.count;

@@ -43,7 +43,16 @@ struct Breakdown {
 
 [[nodiscard]] Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank);
 
-/// The mean over all ranks, in whole picoseconds that still add up (largest remainders first).
+/// A rank with a timeline, and how many ranks have the same.
+struct WeightedRank {
+  Rank rank;
+  std::size_t weight = 1;
+};
+
+/// The mean over ranks, in whole picoseconds that still add up (largest remainders first).
+[[nodiscard]] Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
+                                       const std::vector<WeightedRank>& ranks);
+/// Over all ranks of a program.
 [[nodiscard]] Breakdown mean_breakdown(const Program& program, const Timeline& timeline);
 
 }  // namespace foretrain

@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "sim/core/error.hpp"
 #include "sim/core/hash.hpp"
+#include "sim/lump/lump.hpp"
 #include "sim/report/trace.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
@@ -119,13 +121,14 @@ void fill_rates(const Run& run, Seconds step, Prediction& prediction) {
   }
 }
 
-Prediction predict(const Run& run, const Program& program, const Timeline& timeline) {
+Prediction predict(const Run& run, const Program& program, const Timeline& timeline,
+                   const std::vector<WeightedRank>& ranks) {
   Prediction prediction;
   prediction.title = title_of(run);
   prediction.layout = layout_of_text(run);
   prediction.step_time = to_picoseconds(timeline.end);
   fill_rates(run, prediction.step_time.seconds(), prediction);
-  prediction.breakdown = mean_breakdown(program, timeline);
+  prediction.breakdown = mean_breakdown(program, timeline, ranks);
   for (const Rank rank : representative_ranks(program)) {
     prediction.by_role.emplace_back(program.body_of(rank).name, breakdown(program, timeline, rank));
   }
@@ -147,25 +150,151 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   return prediction;
 }
 
+// What a process can hold, not physics: every stream has a stack of its own, Linux gives a process
+// some 65,000 mappings, and a stack with its guard page takes two; every op of a simulated rank
+// leaves a span.
+constexpr std::size_t kMostStreams = 30'000;
+constexpr std::size_t kMostOps = 200'000'000;
+
+void refuse_too_large(const Run& run, const Program& program) {
+  std::size_t streams = 0;
+  std::size_t ops = 0;
+  std::vector<std::size_t> ops_of_body;
+  for (const Body& body : program.bodies) {
+    ops_of_body.push_back(0);
+    for (const Stream& stream : body.streams) {
+      ops_of_body.back() += stream.ops.size();
+    }
+  }
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    streams += program.body_of(Rank(rank)).streams.size();
+    ops += ops_of_body[program.ranks[rank].body.index()];
+  }
+  if (streams > kMostStreams || ops > kMostOps) {
+    throw ConfigError({Diagnostic{
+        "", 0, 0, "nodes",
+        fmt::format("nodes {} leaves {} ranks to simulate one by one, with {} streams and {} ops "
+                    "in all; at most {} streams and {} ops are simulated",
+                    run.nodes, program.ranks.size(), streams, ops, kMostStreams, kMostOps),
+        "", 0}});
+  }
+}
+
+std::vector<WeightedRank> play_each(const Run& run, const CostModel& costs,
+                                    const Progress& progress, Simulation& simulation) {
+  refuse_too_large(run, simulation.program);
+  simulation.timeline = play(simulation.program, costs, progress);
+  std::vector<WeightedRank> ranks;
+  for (std::size_t rank = 0; rank < simulation.program.ranks.size(); ++rank) {
+    simulation.simulated.push_back(Rank(rank));
+    ranks.push_back({Rank(rank), 1});
+  }
+  return ranks;
+}
+
+std::vector<WeightedRank> play_lumped(const Run& run, const CostModel& costs,
+                                      const Progress& progress, Simulation& simulation) {
+  const Lumped lumped = lump(simulation.program, costs);
+  refuse_too_large(run, lumped.program);
+  Timeline timeline = play(lumped.program, *lumped.costs, progress);
+  std::vector<std::vector<std::vector<Span>>> all(simulation.program.ranks.size());
+  std::vector<WeightedRank> ranks;
+  for (std::size_t i = 0; i < lumped.originals.size(); ++i) {
+    const Rank original = lumped.originals[i];
+    all[original.index()] = std::move(timeline.ranks[i]);
+    ranks.push_back({original, lumped.num_ranks[i]});
+  }
+  for (const Rank simulated : lumped.simulated) {
+    simulation.simulated.push_back(lumped.originals[simulated.index()]);
+  }
+  timeline.ranks = std::move(all);
+  simulation.timeline = std::move(timeline);
+  return ranks;
+}
+
+std::string with_commas(std::size_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
+}
+
+/// How many ranks along one axis share a timeline; nothing when that differs from place to place.
+template <class RankAt>
+std::optional<std::size_t> factor_along(std::size_t size, std::size_t lines, RankAt rank_at,
+                                        const std::vector<Rank>& simulated) {
+  std::optional<std::size_t> kinds;
+  for (std::size_t line = 0; line < lines; ++line) {
+    std::set<Rank> found;
+    for (std::size_t i = 0; i < size; ++i) {
+      found.insert(simulated[rank_at(line, i).index()]);
+    }
+    if (kinds.value_or(found.size()) != found.size() || size % found.size() != 0) {
+      return std::nullopt;
+    }
+    kinds = found.size();
+  }
+  return size / *kinds;
+}
+
+// The factors are told where they explain the whole reduction.
+std::string lumping_text(const Layout& layout, const std::vector<Rank>& simulated,
+                         std::size_t num_simulated) {
+  if (num_simulated == simulated.size()) {
+    return fmt::format("{} ranks simulated, each on its own", with_commas(simulated.size()));
+  }
+  std::string text = fmt::format("{} ranks -> {} simulated", with_commas(simulated.size()),
+                                 with_commas(num_simulated));
+  const auto data = factor_along(
+      layout.data, layout.tensor * layout.pipeline,
+      [&](std::size_t line, std::size_t i) {
+        return layout.rank(line % layout.tensor, i, line / layout.tensor);
+      },
+      simulated);
+  const auto tensor = factor_along(
+      layout.tensor, layout.data * layout.pipeline,
+      [&](std::size_t line, std::size_t i) {
+        return layout.rank(i, line % layout.data, line / layout.data);
+      },
+      simulated);
+  if (!data || !tensor || *data * *tensor * num_simulated != simulated.size()) {
+    return text;
+  }
+  std::vector<std::string> factors;
+  if (*data > 1) {
+    factors.push_back(fmt::format("data x{}", *data));
+  }
+  if (*tensor > 1) {
+    factors.push_back(fmt::format("tensor x{}", *tensor));
+  }
+  return text + fmt::format(" ({})", fmt::join(factors, ", "));
+}
+
 }  // namespace
 
 Seconds half_of_peak(const Run& run) {
   return hardware_flops(run) / (peak_of(run) * 0.5 * gpus(run));
 }
 
-Simulation simulate(const Run& run, const Progress& progress) {
+Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity) {
   const auto started = std::chrono::steady_clock::now();
   Simulation simulation;
   simulation.program = lower(run);
   const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
-  simulation.timeline = play(simulation.program, PlatformCosts(*machine), progress);
-  simulation.prediction = predict(run, simulation.program, simulation.timeline);
+  const PlatformCosts costs(*machine);
+  const std::vector<WeightedRank> ranks = fidelity == Fidelity::full
+                                              ? play_each(run, costs, progress, simulation)
+                                              : play_lumped(run, costs, progress, simulation);
+  simulation.prediction = predict(run, simulation.program, simulation.timeline, ranks);
   SimulationFacts& facts = simulation.prediction.simulation;
   facts.ranks = simulation.program.ranks.size();
-  facts.simulated_ranks = facts.ranks;
+  facts.simulated_ranks = ranks.size();
   facts.events = simulation.timeline.events;
   facts.activities = simulation.timeline.activities;
-  facts.lumping = fmt::format("{} ranks simulated, each on its own", facts.ranks);
+  facts.fidelity = fidelity == Fidelity::full ? "full" : "lumped";
+  facts.lumping = lumping_text(layout_of(run), simulation.simulated, ranks.size());
   facts.wall =
       Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   return simulation;

@@ -227,18 +227,17 @@ run.toml:3:9: stack: no stack is called 'genric'; did you mean 'generic'?
 }
 
 TEST_CASE("a run that is too large to be simulated is refused before it is tried", "[strategies]") {
-  CHECK(
-      run_error("nodes = 12", "nodes = 768") ==
-      R"(run.toml:3:9: nodes: nodes 768 makes 6144 ranks of 6 streams each; at most 30000 streams are simulated
-  nodes = 768
+  CHECK(run_error("nodes = 12", "nodes = 76800") ==
+        R"(run.toml:3:9: nodes: nodes 76800 makes 614400 ranks; at most 262144 are laid out
+  nodes = 76800
           ^
-run.toml:7:16: training.global_batch: global_batch 1536 is not a multiple of micro_batch 4 x data parallel 768 = 3072; 3072 is
+run.toml:7:16: training.global_batch: global_batch 1536 is not a multiple of micro_batch 4 x data parallel 76800 = 307200; 307200 is
   global_batch = 1536
                  ^)");
   CHECK(
       run_error("global_batch = 1536\nmicro_batch = 4",
                 "global_batch = 99999996\nmicro_batch = 1") ==
-      R"(run.toml:7:16: training.global_batch: global_batch 99999996 makes 99999996 layer passes per step on each of 96 ranks; at most 1000000, and 10000000 in all, are simulated
+      R"(run.toml:7:16: training.global_batch: global_batch 99999996 makes 99999996 layer passes per step on each rank; at most 1000000 are simulated
   global_batch = 99999996
                  ^)");
 }

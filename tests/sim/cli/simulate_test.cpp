@@ -101,7 +101,7 @@ TEST_CASE("the JSON tells how it was simulated and from what", "[cli]") {
   CHECK(simulation.at("simulated_ranks") == 8);
   CHECK(simulation.at("events") > 0);
   CHECK(simulation.at("wall_s") >= 0);
-  CHECK(simulation.at("fidelity") == "full");
+  CHECK(simulation.at("fidelity") == "lumped");
   const Json& provenance = json.at("provenance");
   CHECK_FALSE(provenance.at("version").get<std::string>().empty());
   CHECK(provenance.contains("seed"));

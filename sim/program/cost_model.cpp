@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/program/cost_model.hpp"
+
+namespace foretrain {
+
+FlowSchedule CostModel::collective_of(const Program& program, GroupId group, CollectiveKind kind,
+                                      Bytes payload) const {
+  const std::vector<Rank>& members = program.groups[group.index()].members;
+  std::vector<DeviceId> devices;
+  devices.reserve(members.size());
+  for (const Rank member : members) {
+    devices.push_back(program.ranks[member.index()].device);
+  }
+  return collective(kind, payload, devices);
+}
+
+FlowSchedule CostModel::message_of(const Program& program, Rank from, Rank to, std::uint32_t,
+                                   Bytes payload) const {
+  return point_to_point(payload, program.ranks[from.index()].device,
+                        program.ranks[to.index()].device);
+}
+
+}  // namespace foretrain
