@@ -1,4 +1,5 @@
-// Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but max_nodes.
+// Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes, sustained
+// and fabric.node_hop_latency.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 
@@ -50,6 +51,9 @@ Interconnect read_interconnect(Reader table, TopologyScope scope) {
   interconnect.achieved = table.fraction("achieved", 0.01, 1.0);
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
   interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
+  if (scope == TopologyScope::fabric && table.has("node_hop_latency")) {
+    interconnect.node_hop_latency = table.get<Sourced<Seconds>>("node_hop_latency");
+  }
   interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
   interconnect.size_shares = read_size_shares(table);
   if (table.has("size_shares")) {
@@ -90,6 +94,19 @@ void check_counts(Reader& reader, const Cluster& cluster) {
   }
 }
 
+// The cluster's level replaces that of the GPU file, but not one that the run itself gives the GPU.
+void apply_sustained(Cluster& cluster, const config::Value* gpu_overrides) {
+  const config::Table* const table = gpu_overrides == nullptr ? nullptr : gpu_overrides->table();
+  if (table != nullptr && std::any_of(table->begin(), table->end(), [](const config::Entry& entry) {
+        return entry.key == "sustained";
+      })) {
+    cluster.sustained.reset();
+  }
+  if (cluster.sustained) {
+    cluster.gpu.sustained = *cluster.sustained;
+  }
+}
+
 }  // namespace
 
 double Interconnect::share_at(Bytes payload) const {
@@ -119,21 +136,18 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   cluster.nodes = reader.count("nodes", 1, {1, 1'000'000});
   cluster.max_nodes = reader.count("max_nodes", 0, {1, 1'000'000});
   check_counts(reader, cluster);
+  if (reader.has("sustained")) {
+    cluster.sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
+  }
   cluster.node = read_interconnect(reader.child("node"), TopologyScope::node);
   cluster.fabric = read_interconnect(reader.child("fabric"), TopologyScope::fabric);
 
-  std::optional<Sourced<double>> sustained;  // of this machine, in place of the GPU's
-  if (reader.has("sustained")) {
-    sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
-  }
   const std::optional<std::string> gpu = find_gpu(reader, platforms_directory);
   reader.finish();
   // The GPU file reports its own mistakes; those of this file come first.
   if (gpu && reader.diagnostics().empty()) {
     cluster.gpu = load_gpu(sources, *gpu, platforms_directory, overrides.gpu);
-    if (sustained) {
-      cluster.gpu.sustained = *sustained;
-    }
+    apply_sustained(cluster, overrides.gpu);
   }
   return cluster;
 }

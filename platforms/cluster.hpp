@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,14 +22,15 @@ struct SizeShare {
 };
 
 /// What joins the GPUs of one node, or the nodes. A collective of s ring steps waits
-/// collective_latency + s * hop_latency besides its transfers; a step that leaves a node costs the
-/// fabric's hop_latency.
+/// collective_latency + s * hop_latency besides its transfers. Of a group that spans nodes, a step
+/// that leaves a node costs the fabric's hop_latency, the others its node_hop_latency.
 struct Interconnect {
   std::string topology;          ///< a row of platforms/topology
   Sourced<BytesPerSecond> rate;  ///< per direction: per GPU inside a node, per NIC between nodes
   Sourced<double> achieved;      ///< share of `rate` that large transfers reach
   Sourced<Seconds> collective_latency;  ///< fixed cost of one collective
   Sourced<Seconds> hop_latency;         ///< cost of one step of a ring
+  std::optional<Sourced<Seconds>> node_hop_latency;  ///< of a fabric; none: as in the node alone
   Sourced<Seconds> point_to_point_latency;
   std::vector<SizeShare>
       size_shares;  ///< mid-size efficiency, relative to `achieved`; may be empty
@@ -46,6 +48,7 @@ struct Cluster {
   std::int64_t nics_per_node = 8;  ///< at most gpus_per_node; GPU i uses NIC i * nics / gpus
   std::int64_t nodes = 1;          ///< default size; a run file may say another
   std::int64_t max_nodes = 0;      ///< 0: no limit known
+  std::optional<Sourced<double>> sustained;  ///< replaces the GPU's: clocks and power of this site
   Interconnect node;
   Interconnect fabric;
 };

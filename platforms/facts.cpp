@@ -36,6 +36,9 @@ void append_interconnect(const Interconnect& interconnect, const std::string& pr
   facts.push_back(fact(prefix + "achieved", interconnect.achieved));
   facts.push_back(fact(prefix + "collective_latency", interconnect.collective_latency));
   facts.push_back(fact(prefix + "hop_latency", interconnect.hop_latency));
+  if (interconnect.node_hop_latency) {
+    facts.push_back(fact(prefix + "node_hop_latency", *interconnect.node_hop_latency));
+  }
   facts.push_back(fact(prefix + "point_to_point_latency", interconnect.point_to_point_latency));
 }
 
@@ -118,9 +121,15 @@ std::string fact_table(const std::vector<Fact>& facts) {
 
 std::vector<Fact> facts(const Cluster& cluster) {
   std::vector<Fact> all;
+  if (cluster.sustained) {
+    all.push_back(fact("sustained", *cluster.sustained));
+  }
   append_interconnect(cluster.node, "node.", all);
   append_interconnect(cluster.fabric, "fabric.", all);
   for (Fact& each : facts(cluster.gpu)) {
+    if (cluster.sustained && each.name == "sustained") {
+      continue;  // the cluster's has replaced it
+    }
     each.name = "gpu." + each.name;
     all.push_back(std::move(each));
   }

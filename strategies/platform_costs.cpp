@@ -11,7 +11,7 @@ Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId) const {
 
 FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
                                        const std::vector<DeviceId>& devices) const {
-  return ring({kind, payload, devices}, machine_);
+  return quickest({kind, payload, devices}, machine_);
 }
 
 FlowSchedule PlatformCosts::point_to_point(Bytes payload, DeviceId from, DeviceId to) const {

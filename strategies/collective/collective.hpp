@@ -35,6 +35,10 @@ struct CollectiveAlgorithm {
 [[nodiscard]] Bytes ring_bytes(CollectiveKind kind, Bytes payload, std::size_t num_ranks);
 
 [[nodiscard]] FlowSchedule ring(const CollectiveRequest& request, const Machine& machine);
+/// Of a kind or group that NCCL has no tree for, the ring.
+[[nodiscard]] FlowSchedule tree(const CollectiveRequest& request, const Machine& machine);
+/// The algorithm of the table that ends first when nothing else communicates, as NCCL chooses.
+[[nodiscard]] FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine);
 [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from, DeviceId to,
                                           const Machine& machine);
 
