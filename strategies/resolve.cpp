@@ -61,12 +61,20 @@ class Check {
   }
 
  private:
+  // The size of the platform as the run file gives it.
+  [[nodiscard]] std::string size_key() const { return run_.gpus > 0 ? "gpus" : "nodes"; }
+  [[nodiscard]] const Position& size_position() const {
+    return run_.gpus > 0 ? file_.gpus_position : file_.nodes_position;
+  }
+
   bool nodes() {
     const std::int64_t most = run_.cluster.max_nodes;
     if (most > 0 && run_.nodes > most) {
-      diagnostics_.add(file_.nodes_position, "nodes",
-                       "nodes " + text(run_.nodes) + " is more than the " + text(most) +
-                           " that platform '" + run_.cluster.name + "' has");
+      const std::int64_t per_node = run_.gpus > 0 ? run_.cluster.gpus_per_node : 1;
+      diagnostics_.add(size_position(), size_key(),
+                       size_key() + " " + text(run_.gpus > 0 ? run_.gpus : run_.nodes) +
+                           " is more than the " + text(most * per_node) + " that platform '" +
+                           run_.cluster.name + "' has");
       return false;
     }
     return true;
@@ -77,8 +85,9 @@ class Check {
     const std::int64_t per_node = run_.cluster.gpus_per_node;
     if (run_.gpus > per_node && run_.gpus % per_node != 0) {
       diagnostics_.add(file_.gpus_position, "gpus",
-                       "gpus " + text(run_.gpus) + " is neither less than a node of platform '" +
-                           run_.cluster.name + "' has nor a multiple of its " + text(per_node));
+                       "gpus " + text(run_.gpus) + " is neither part of a node of platform '" +
+                           run_.cluster.name + "' nor a multiple of its " + text(per_node) +
+                           " GPUs");
       return false;
     }
     return true;
@@ -97,9 +106,12 @@ class Check {
       while (nodes % per_node != 0) {
         nodes += grid;
       }
-      diagnostics_.add(file_.tensor_position, "parallel.tensor",
-                       product + ", but the platform has " + text(gpus) +
-                           " GPUs: nodes = " + text(nodes / per_node) + " gives " + text(nodes));
+      diagnostics_.add(
+          file_.tensor_position, "parallel.tensor",
+          product + ", but the " + (run_.gpus > 0 ? "run" : "platform") + " has " + text(gpus) +
+              " GPUs: " +
+              (run_.gpus > 0 ? "gpus = " + text(nodes)
+                             : "nodes = " + text(nodes / per_node) + " gives " + text(nodes)));
       return false;
     }
     if (file_.parallel.data && *file_.parallel.data != gpus / grid) {
@@ -113,15 +125,23 @@ class Check {
   // Every rank is simulated with all its streams, each with a stack of its own: Linux gives a
   // process some 65,000 mappings, and a stack with its guard page takes two.
   void size() {
-    const std::int64_t streams =
-        1 + (run_.parallel.pipeline > 1 ? 4 : 0) +
-        (run_.stack.overlap_gradients && run_.data_parallel() > 1 ? 1 : 0) +
-        (run_.stack.overlap_tensor_parallel && run_.parallel.tensor > 1 ? 1 : 0);
+    const Stack& stack = run_.stack;
+    const bool is_fully_sharded = run_.parallel.zero == 3;
+    const bool has_gradients = stack.overlap_gradients || is_fully_sharded;
+    const bool has_gathers =
+        run_.parallel.zero > 0 && (stack.overlap_parameters || is_fully_sharded);
+    const bool has_tensor = stack.overlap_tensor_parallel || stack.hidden_tensor_parallel.value > 0;
+    const std::int64_t streams = 1 + (run_.parallel.pipeline > 1 ? 4 : 0) +
+                                 (run_.replicas() > 1 && has_gradients ? 1 : 0) +
+                                 (run_.shards() > 1 && has_gathers ? 1 : 0) +
+                                 (run_.parallel.tensor > 1 && has_tensor ? 1 : 0) +
+                                 (run_.parallel.context > 1 && stack.overlap_context ? 1 : 0);
     if (run_.num_gpus() * streams > kMostStreams) {
-      diagnostics_.add(file_.nodes_position, "nodes",
-                       "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
-                           " ranks of " + text(streams) + " streams each; at most " +
-                           text(kMostStreams) + " streams are simulated");
+      diagnostics_.add(size_position(), size_key(),
+                       size_key() + " " + text(run_.gpus > 0 ? run_.gpus : run_.nodes) + " makes " +
+                           text(run_.num_gpus()) + " ranks of " + text(streams) +
+                           " streams each; at most " + text(kMostStreams) +
+                           " streams are simulated");
     }
   }
 
