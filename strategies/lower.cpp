@@ -143,6 +143,31 @@ Flops model_flops(const Run& run) {
          forward_flops(run.model, run.training.sequence_length);
 }
 
+namespace {
+
+// Products that per-operator recomputation runs again for one sequence in every layer.
+Flops products_again(const Run& run) {
+  Run one = run;  // sequence on one rank
+  one.training.micro_batch = 1;
+  one.parallel = {};
+  Flops again;
+  for (const Step& step : recomputed_steps(one, stage_shape(one, 0))) {
+    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
+      again += flops(Kernel{NameId(0), *gemm});
+    }
+  }
+  return static_cast<double>(run.model.layers) * again;
+}
+
+// The share of layers that are recomputed.
+double share_again(const Run& run) {
+  const std::int64_t every = run.training.recompute_every;
+  const std::int64_t layers = (run.model.layers + every - 1) / every;
+  return static_cast<double>(layers) / static_cast<double>(run.model.layers);
+}
+
+}  // namespace
+
 Flops hardware_flops(const Run& run) {
   const std::int64_t length = run.training.sequence_length;
   const Flops layers = forward_flops(run.model, length) - head_flops(run.model, length);
@@ -155,14 +180,14 @@ Flops hardware_flops(const Run& run) {
       again = core;
       break;
     case Recompute::operators:
-      again = 0.5 * (layers - core);
+      again = products_again(run);
       break;
     case Recompute::full:
       again = layers;
       break;
   }
-  return model_flops(run) + static_cast<double>(run.training.global_batch) * again /
-                                static_cast<double>(run.training.recompute_every);
+  return model_flops(run) +
+         static_cast<double>(run.training.global_batch) * share_again(run) * again;
 }
 
 }  // namespace foretrain

@@ -66,12 +66,20 @@ class Check {
   }
 
  private:
+  // The size of the platform as the run file gives it.
+  [[nodiscard]] std::string size_key() const { return run_.gpus > 0 ? "gpus" : "nodes"; }
+  [[nodiscard]] const Position& size_position() const {
+    return run_.gpus > 0 ? file_.gpus_position : file_.nodes_position;
+  }
+
   bool nodes() {
     const std::int64_t most = run_.cluster.max_nodes;
     if (most > 0 && run_.nodes > most) {
-      diagnostics_.add(file_.nodes_position, "nodes",
-                       "nodes " + text(run_.nodes) + " is more than the " + text(most) +
-                           " that platform '" + run_.cluster.name + "' has");
+      const std::int64_t per_node = run_.gpus > 0 ? run_.cluster.gpus_per_node : 1;
+      diagnostics_.add(size_position(), size_key(),
+                       size_key() + " " + text(run_.gpus > 0 ? run_.gpus : run_.nodes) +
+                           " is more than the " + text(most * per_node) + " that platform '" +
+                           run_.cluster.name + "' has");
       return false;
     }
     return true;
@@ -82,8 +90,9 @@ class Check {
     const std::int64_t per_node = run_.cluster.gpus_per_node;
     if (run_.gpus > per_node && run_.gpus % per_node != 0) {
       diagnostics_.add(file_.gpus_position, "gpus",
-                       "gpus " + text(run_.gpus) + " is neither less than a node of platform '" +
-                           run_.cluster.name + "' has nor a multiple of its " + text(per_node));
+                       "gpus " + text(run_.gpus) + " is neither part of a node of platform '" +
+                           run_.cluster.name + "' nor a multiple of its " + text(per_node) +
+                           " GPUs");
       return false;
     }
     return true;
@@ -102,9 +111,12 @@ class Check {
       while (nodes % per_node != 0) {
         nodes += grid;
       }
-      diagnostics_.add(file_.tensor_position, "parallel.tensor",
-                       product + ", but the platform has " + text(gpus) +
-                           " GPUs: nodes = " + text(nodes / per_node) + " gives " + text(nodes));
+      diagnostics_.add(
+          file_.tensor_position, "parallel.tensor",
+          product + ", but the " + (run_.gpus > 0 ? "run" : "platform") + " has " + text(gpus) +
+              " GPUs: " +
+              (run_.gpus > 0 ? "gpus = " + text(nodes)
+                             : "nodes = " + text(nodes / per_node) + " gives " + text(nodes)));
       return false;
     }
     if (file_.parallel.data && *file_.parallel.data != gpus / grid) {
@@ -117,9 +129,10 @@ class Check {
 
   void size() {
     if (run_.num_gpus() > kMostRanks) {
-      diagnostics_.add(file_.nodes_position, "nodes",
-                       "nodes " + text(run_.nodes) + " makes " + text(run_.num_gpus()) +
-                           " ranks; at most " + text(kMostRanks) + " are laid out");
+      diagnostics_.add(size_position(), size_key(),
+                       size_key() + " " + text(run_.gpus > 0 ? run_.gpus : run_.nodes) + " makes " +
+                           text(run_.num_gpus()) + " ranks; at most " + text(kMostRanks) +
+                           " are laid out");
     }
   }
 

@@ -71,6 +71,10 @@ Bytes saved_bytes(const Work& work) {
   return Bytes(std::ceil(total.value));
 }
 
+bool shards_gradients(const Run& run) {
+  return run.parallel.zero >= 2 && run.parallel.pipeline == 1;
+}
+
 bool is_recomputed(const Run& run, std::int64_t layer_number) {
   return run.training.recompute != Recompute::none &&
          layer_number % run.training.recompute_every == 0;

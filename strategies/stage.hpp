@@ -62,6 +62,10 @@ struct StageShape {
 /// Bytes of the activation of one micro-batch at a layer boundary: this rank's tokens x hidden.
 [[nodiscard]] Bytes hidden_state_bytes(const Run& run);
 
+/// Whether a rank sums only its shard of the gradients: from ZeRO-2 on, but a pipeline reduces
+/// after the last micro-batch and keeps whole sums until then.
+[[nodiscard]] bool shards_gradients(const Run& run);
+
 /// Whether the run computes this layer again in backward.
 [[nodiscard]] bool is_recomputed(const Run& run, std::int64_t layer_number);
 /// Activation bytes that one layer keeps from forward to backward where it is recomputed.

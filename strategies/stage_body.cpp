@@ -126,20 +126,20 @@ class StageBody {
       writer_.label("embedding");
       data_.enter(shape_.embedding.parameters, true, slot.micro_batch);
       tensor_.write(shape_.embedding.forward, Direction::forward);
-      data_.leave(shape_.embedding.parameters);
+      data_.leave();
     }
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       label_layer(slot.chunk, i);
       data_.enter(shape_.layer.parameters, true, slot.micro_batch);
       layer_gap(1, slot, Phase::forward);
       tensor_.write(shape_.layer.forward, Direction::forward);
-      data_.leave(shape_.layer.parameters);
+      data_.leave();
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(shape_.head.parameters, true, slot.micro_batch);
+      data_.enter(head_parameters(), true, slot.micro_batch);
       tensor_.write(shape_.head.forward, Direction::forward);
-      data_.leave(shape_.head.parameters);
+      data_.leave();
     } else {
       transfer_.send(Direction::forward);
     }
@@ -153,10 +153,10 @@ class StageBody {
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(shape_.head.parameters, false, slot.micro_batch);
+      data_.enter(head_parameters(), false, slot.micro_batch);
       tensor_.write(is_whole ? shape_.head.backward : split_head_.input_gradient,
                     Direction::backward);
-      data_.leave(shape_.head.parameters);
+      data_.leave();
       if (is_whole) {
         accumulate(shape_.head.parameters, is_final);
       }
@@ -170,7 +170,7 @@ class StageBody {
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
       layer_backward(slot, is_again);
-      data_.leave(shape_.layer.parameters);
+      data_.leave();
       if (is_whole) {
         accumulate(shape_.layer.parameters, is_final);
       }
@@ -238,6 +238,16 @@ class StageBody {
 
   // What of a layer's saved tensors was there all along.
   [[nodiscard]] Bytes extra_kept() const { return std::min(kept_, saved_); }
+
+  // What the head multiplies with. A tied table that ZeRO-3 dropped after the embedding comes
+  // again.
+  [[nodiscard]] std::int64_t head_parameters() const {
+    const bool is_dropped =
+        run_.model.tied_embeddings && run_.parallel.zero == 3 && run_.parallel.pipeline == 1;
+    const std::int64_t tensor = run_.parallel.tensor;
+    const std::int64_t rows = padded_vocabulary(run_.model.vocabulary, tensor) / tensor;
+    return shape_.head.parameters + (is_dropped ? rows * run_.model.hidden : 0);
+  }
 
   // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
   // stages end one by one they are all summed over replicas at once, before the update.

@@ -38,9 +38,10 @@ std::string stack_text(const Stack& stack) {
 
 std::string layout_text(const Run& run) {
   std::string text = fmt::format(
-      "layout: tensor {} x pipeline {} x data {} = {} GPUs; {} micro-batches of {} sequences\n",
-      run.parallel.tensor, run.parallel.pipeline, run.data_parallel(), run.num_gpus(),
-      run.num_micro_batches(), run.training.micro_batch);
+      "layout: tensor {} x pipeline {}{} x data {} = {} GPUs; {} micro-batches of {} sequences\n",
+      run.parallel.tensor, run.parallel.pipeline,
+      run.parallel.context > 1 ? fmt::format(" x context {}", run.parallel.context) : "",
+      run.data_parallel(), run.num_gpus(), run.num_micro_batches(), run.training.micro_batch);
   for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
     const StageShape shape = stage_shape(run, stage);
     text +=
@@ -67,6 +68,7 @@ std::string check_json(const Run& run) {
       {"gpus", run.num_gpus()},
       {"tensor", run.parallel.tensor},
       {"pipeline", run.parallel.pipeline},
+      {"context", run.parallel.context},
       {"data", run.data_parallel()},
       {"micro_batches", run.num_micro_batches()},
       {"model_flops_per_step", model_flops(run).value},

@@ -43,11 +43,12 @@ ScalePoint predict(const Options& options, std::int64_t base_nodes, std::int64_t
   ScalePoint point;
   point.nodes = nodes;
   RunOptions sized = options.run;
-  sized.sets.push_back(fmt::format("nodes={}", nodes));
   try {
     LoadedRun base;
     load_run(options.run, base);
     point.gpus = nodes * base.run.cluster.gpus_per_node;
+    sized.sets.push_back(base.run.gpus > 0 ? fmt::format("gpus={}", point.gpus)
+                                           : fmt::format("nodes={}", nodes));
     const std::int64_t batch = base.run.training.global_batch;
     if (options.is_weak) {
       if (batch * nodes % base_nodes != 0) {

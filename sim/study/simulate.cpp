@@ -32,11 +32,13 @@ std::string title_of(const Run& run) {
 
 std::string layout_of_text(const Run& run) {
   const Parallel& parallel = run.parallel;
-  std::string text =
-      fmt::format("tensor {}{}  pipeline {}  data {}  zero {}   micro-batch {} x {}   {}",
-                  parallel.tensor, parallel.sequence_parallel ? " (sequence parallel)" : "",
-                  parallel.pipeline, run.data_parallel(), parallel.zero, run.training.micro_batch,
-                  run.num_micro_batches(), parallel.schedule);
+  std::string text = fmt::format(
+      "tensor {}{}  pipeline {}{}  data {}  zero {}{}   micro-batch {} x {}   {}", parallel.tensor,
+      parallel.sequence_parallel ? " (sequence parallel)" : "", parallel.pipeline,
+      parallel.context > 1 ? fmt::format("  context {}", parallel.context) : "",
+      run.data_parallel(), parallel.zero,
+      parallel.shard ? fmt::format(" (shard {})", *parallel.shard) : "", run.training.micro_batch,
+      run.num_micro_batches(), parallel.schedule);
   if (parallel.virtual_stages > 1) {
     text += fmt::format(" x{}", parallel.virtual_stages);
   }

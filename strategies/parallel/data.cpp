@@ -48,14 +48,14 @@ void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t 
 }
 
 void DataParallel::gather(std::int64_t parameters) {
-  const Bytes unit = Bytes(std::ceil(static_cast<double>(parameters) *
-                                     std::min(2.0, size_of(run_.training.precision).value)));
+  const Bytes unit =
+      Bytes(std::ceil((static_cast<double>(parameters) * size_of(run_.training.precision)).value));
   if (started_ && is_fully_sharded()) {  // at most two units are there at a time
     writer_.wait(parameters_, *started_);
   }
   if (is_fully_sharded()) {
     writer_.op(parameters_, "gathered parameters", Alloc{MemoryClass::buffers, unit});
-    gathered_ = unit;
+    gathered_ += unit;
   }
   const double exposed = is_fully_sharded() ? run_.stack.exposed_gathers.value : 0;
   if (exposed < 1) {
@@ -69,15 +69,21 @@ void DataParallel::gather(std::int64_t parameters) {
   started_ = writer_.record(kCompute);
 }
 
-void DataParallel::leave(std::int64_t) {
-  if (gathered_ > Bytes(0) && run_.parallel.pipeline == 1) {
+void DataParallel::leave() {
+  if (run_.parallel.pipeline == 1) {
+    drop_gathered();
+  }
+}
+
+void DataParallel::drop_gathered() {
+  if (gathered_ > Bytes(0)) {
     writer_.op(kCompute, "gathered parameters",
                Free{MemoryClass::buffers, std::exchange(gathered_, Bytes(0))});
   }
 }
 
 void DataParallel::gradients_ready(std::int64_t parameters, bool is_final) {
-  const bool is_every_time = run_.parallel.zero >= 2 && run_.parallel.pipeline == 1;
+  const bool is_every_time = shards_gradients(run_);
   if (!is_final && !is_every_time) {
     return;
   }
@@ -85,7 +91,11 @@ void DataParallel::gradients_ready(std::int64_t parameters, bool is_final) {
   const bool is_bucket_full =
       is_fully_sharded() ||
       static_cast<double>(pending_) * run_.stack.gradient_size() >= run_.stack.bucket.value;
-  if (gradients_ != kCompute && is_bucket_full) {
+  if (gradients_ == kCompute) {
+    if (is_every_time && is_bucket_full) {  // there is no room for them until the end
+      reduce(kCompute, static_cast<double>(std::exchange(pending_, 0)));
+    }
+  } else if (is_bucket_full) {
     const auto ready = static_cast<double>(std::exchange(pending_, 0));
     const double exposed = run_.stack.exposed_gradients.value;
     exposed_ += exposed * ready;
@@ -107,6 +117,7 @@ void DataParallel::finish_gradients() {
   if (gradients_ != kCompute) {
     writer_.wait(kCompute, writer_.record(gradients_));
   }
+  drop_gathered();
 }
 
 // ZeRO needs the sum of a rank's own shard only: a reduce-scatter moves half of an all-reduce
@@ -140,8 +151,7 @@ void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
   if (run_.shards() > 1 && parameters_ == kCompute) {
-    all_gather(kCompute, static_cast<double>(parameters) *
-                             std::min(Bytes(2), size_of(run_.training.precision)));
+    all_gather(kCompute, static_cast<double>(parameters) * size_of(run_.training.precision));
   }
 }
 

@@ -18,8 +18,8 @@ class DataParallel {
   /// A unit of this many parameters (a layer, or embedding and head) is about to run forward
   /// (`is_forward`) or backward. ZeRO-3 gathers it, one unit ahead of compute.
   void enter(std::int64_t parameters, bool is_forward, std::int32_t micro_batch);
-  /// The unit has run; under ZeRO-3 what was gathered goes.
-  void leave(std::int64_t parameters);
+  /// The unit has run; under ZeRO-3 what was gathered goes, with a pipeline at the end of the step.
+  void leave();
 
   /// The gradients of this many parameters are there; `is_final` for the last micro-batch.
   void gradients_ready(std::int64_t parameters, bool is_final);
@@ -32,6 +32,7 @@ class DataParallel {
   [[nodiscard]] bool is_fully_sharded() const { return run_.parallel.zero == 3; }
   [[nodiscard]] bool is_gathering(bool is_forward, std::int32_t micro_batch) const;
   void gather(std::int64_t parameters);
+  void drop_gathered();
   void reduce(StreamIndex stream, double parameters);
   void all_gather(StreamIndex stream, Bytes payload);
 
@@ -41,7 +42,7 @@ class DataParallel {
   StreamIndex parameters_ = kCompute;  // stream of overlapped gathers
   std::int64_t pending_ = 0;           // parameters whose gradients wait for a full bucket
   double exposed_ = 0;                 // parameters whose gradients wait for the end
-  Bytes gathered_;                     // by the unit that runs
+  Bytes gathered_;                     // and not yet dropped
   std::optional<EventId> started_;     // the last unit's compute
 };
 

@@ -50,7 +50,7 @@ void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writ
   writer.resident(MemoryClass::parameters,
                   whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
   writer.resident(MemoryClass::gradients,
-                  whole(run.parallel.zero >= 2 ? shard : count, run.stack.gradient_size()));
+                  whole(shards_gradients(run) ? shard : count, run.stack.gradient_size()));
   writer.resident(MemoryClass::optimizer, whole(updated(run, shape), optimizer_state_bytes(run)));
   writer.resident(MemoryClass::context, run.stack.context.value);
   if (run.stack.communicators.value > Bytes(0) && run.num_gpus() > 1) {

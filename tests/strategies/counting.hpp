@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -67,6 +68,22 @@ inline Flops gemm_flops(const Program& program, Rank rank) {
     }
   });
   return sum;
+}
+
+/// What a rank holds at most of all that comes and goes. Right where all of it is accounted for on
+/// the compute stream: then the order is that of its ops, whatever the time.
+inline Bytes peak_held(const Program& program, Rank rank) {
+  Bytes held;
+  Bytes peak;
+  for_every_op(program, rank, [&](const Op& op) {
+    if (const auto* alloc = std::get_if<Alloc>(&op.action)) {
+      held += alloc->bytes;
+    } else if (const auto* free = std::get_if<Free>(&op.action)) {
+      held -= free->bytes;
+    }
+    peak = std::max(peak, held);
+  });
+  return peak;
 }
 
 inline Bytes resident(const Program& program, Rank rank, MemoryClass memory) {

@@ -14,7 +14,8 @@ using Catch::Matchers::WithinRel;
 namespace foretrain::testing {
 namespace {
 
-constexpr Recompute kRecomputes[] = {Recompute::none, Recompute::selective, Recompute::full};
+constexpr Recompute kRecomputes[] = {Recompute::none, Recompute::selective, Recompute::operators,
+                                     Recompute::full};
 
 /// One of the sixteen settings of what a stack overlaps and how stages send.
 void set_switches(Stack& stack, unsigned number) {
@@ -122,6 +123,22 @@ TEST_CASE("the GEMMs of a step are the model's FLOPs and those recomputed", "[st
     const Flops expected = hardware_flops(run) + padding_flops(run);
     CHECK_THAT(all_gemm_flops(lower(run)).value, WithinRel(expected.value, 1e-12));
   });
+}
+
+TEST_CASE("hardware FLOPs count the layers that are recomputed", "[strategies]") {
+  for (const Recompute recompute : kRecomputes) {
+    for (const std::int64_t every : {1, 2, 3, 5}) {
+      for (const Model& model : {gpt(8, 64, 8), llama(8, 64, 8)}) {
+        Run run = small_run(1, 2, 1);
+        run.model = model;
+        run.model.vocabulary = 512;
+        run.training.recompute = recompute;
+        run.training.recompute_every = every;
+        INFO(text(run) << " every " << every);
+        CHECK_THAT(all_gemm_flops(lower(run)).value, WithinRel(hardware_flops(run).value, 1e-12));
+      }
+    }
+  }
 }
 
 TEST_CASE("the GEMMs of other architectures are their model's FLOPs, too", "[strategies]") {

@@ -8,10 +8,13 @@
 #include "sim/report/breakdown.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
+#include "strategies/stage.hpp"
 #include "tests/strategies/counting.hpp"
 #include "tests/strategies/random_runs.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
+
+using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
@@ -79,6 +82,104 @@ class LinkLoad {
 
 }  // namespace
 
+namespace {
+
+double count_of(std::int64_t parameters) { return static_cast<double>(parameters); }
+
+/// Parameters that ZeRO-3 gathers in a step, or that ZeRO-1 and -2 gather after it.
+double gathered_parameters(const Run& run, const StageShape& shape) {
+  if (run.shards() == 1) {
+    return 0;
+  }
+  if (run.parallel.zero < 3 || run.parallel.pipeline > 1) {
+    return count_of(shape.parameters);
+  }
+  const std::int64_t rows =
+      padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
+  const std::int64_t table = run.model.tied_embeddings ? rows * run.model.hidden : 0;
+  return count_of(run.num_micro_batches()) *
+         count_of(2 * (shape.parameters + table) - shape.embedding.parameters);
+}
+
+/// Gradient bytes that a rank contributes to sums, over the step.
+double gradient_bytes(const Run& run, const StageShape& shape) {
+  const double times =
+      run.parallel.zero >= 2 && run.parallel.pipeline == 1 ? count_of(run.num_micro_batches()) : 1;
+  return times * count_of(shape.parameters) * run.stack.gradient_size().value;
+}
+
+void check_data_axis(const Run& run, const Program& program, Rank rank, const StageShape& shape) {
+  const auto bytes = [&](CollectiveKind kind) {
+    return collectives(program, rank, "data", kind).bytes.value;
+  };
+  const bool is_scattered = run.shards() > 1;
+  const bool is_repeated = run.shards() < run.replicas();
+  const double gradients = run.replicas() > 1 ? gradient_bytes(run, shape) : 0;
+  CHECK_THAT(bytes(CollectiveKind::reduce_scatter), WithinRel(is_scattered ? gradients : 0, 1e-12));
+  CHECK_THAT(bytes(CollectiveKind::all_reduce),
+             WithinRel(is_repeated ? gradients / count_of(run.shards()) : 0, 1e-12));
+  CHECK_THAT(bytes(CollectiveKind::all_gather),
+             WithinRel(2 * gathered_parameters(run, shape), 1e-12));
+}
+
+/// Layers of a stage that gather keys and values once more to compute attention again.
+std::int64_t attention_again(const Run& run, const StageShape& shape) {
+  std::int64_t layers = 0;
+  for (std::int64_t chunk = 0; chunk < shape.chunks; ++chunk) {
+    for (std::int64_t i = 0; i < shape.layers_per_chunk; ++i) {
+      layers += is_recomputed(run, shape.layer_number(static_cast<std::int32_t>(chunk), i)) ? 1 : 0;
+    }
+  }
+  return run.training.recompute == Recompute::operators ? 0 : layers;
+}
+
+void check_context_axis(const Run& run, const Program& program, Rank rank,
+                        const StageShape& shape) {
+  const std::int64_t width = 2 * run.model.kv_heads / run.parallel.tensor * run.model.head_dim;
+  const double each = 2.0 * count_of(run.training.micro_batch * run.training.sequence_length) *
+                      count_of(width) * count_of(run.num_micro_batches());
+  const std::int64_t layers = shape.layers_per_chunk * shape.chunks;
+  const bool is_shared = run.parallel.context > 1;
+  const auto bytes = [&](CollectiveKind kind) {
+    return collectives(program, rank, "context", kind).bytes.value;
+  };
+  CHECK(bytes(CollectiveKind::all_gather) ==
+        (is_shared ? each * count_of(2 * layers + attention_again(run, shape)) : 0));
+  CHECK(bytes(CollectiveKind::reduce_scatter) == (is_shared ? each * count_of(layers) : 0));
+}
+
+/// Hiding moves collectives and does not change what they carry.
+void check_tensor_axis(const Run& run, const Program& program, Rank rank) {
+  Run plain = run;
+  plain.stack.overlap_tensor_parallel = false;
+  plain.stack.hidden_tensor_parallel.value = 0;
+  const Program in_line = lower(plain);
+  for (const CollectiveKind kind :
+       {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter}) {
+    CHECK_THAT(collectives(program, rank, "tensor", kind).bytes.value,
+               WithinRel(collectives(in_line, rank, "tensor", kind).bytes.value, 1e-12));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every program can finish and carries the bytes of its strategies", "[strategies]") {
+  RandomRuns runs(5);
+  for (int i = 0; i < 300; ++i) {
+    const Run run = runs.next();
+    INFO(describe(run));
+    const Program program = lower(run);
+    CHECK_NOTHROW(verify(program));
+    for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
+      const Rank rank(static_cast<std::size_t>(stage * run.parallel.tensor * run.replicas()));
+      const StageShape shape = stage_shape(run, stage);
+      check_data_axis(run, program, rank, shape);
+      check_context_axis(run, program, rank, shape);
+      check_tensor_axis(run, program, rank);
+    }
+  }
+}
+
 TEST_CASE("the parts of a step add up to it exactly, and it is no shorter than any resource's work",
           "[strategies]") {
   RandomRuns runs(1);
@@ -119,8 +220,10 @@ TEST_CASE("more bandwidth never makes a step slower", "[strategies]") {
   for (int i = 0; i < 25; ++i) {
     const Run run = runs.next();
     INFO(describe(run));
-    const bool is_in_step = run.parallel.pipeline == 1 && !run.stack.overlap_gradients &&
-                            !run.stack.overlap_tensor_parallel;
+    const bool is_in_step = run.parallel.pipeline == 1 && run.parallel.zero < 3 &&
+                            !run.stack.overlap_gradients && !run.stack.overlap_parameters &&
+                            !run.stack.overlap_tensor_parallel && !run.stack.overlap_context &&
+                            run.stack.hidden_tensor_parallel.value == 0;
     const double most = 1 + (is_in_step ? 1e-9 : 1e-2);
     const double time = play_run(run).timeline.end.value;
     Run inside = run;

@@ -16,18 +16,21 @@ Run RandomRuns::next() {
   draw_layout(run);
   draw_model(run);
   draw_stack(run.stack);
+  if (run.parallel.context > 1) {
+    run.stack.kernels.attention = AttentionKernel::flash2;
+  }
   draw_network(run.cluster);
   return run;
 }
 
 void RandomRuns::draw_layout(Run& run) {
   const std::int64_t pipeline = run.parallel.pipeline;
+  draw_sharding(run);
   const std::int64_t data = run.data_parallel();
-  run.parallel.zero = number(0, 1);
   run.parallel.sequence_parallel = run.parallel.tensor > 1 && coin();
   run.parallel.schedule = coin() ? "1f1b" : "gpipe";
   std::int64_t micro_batches = number(1, 5);
-  if (pipeline > 1 && coin()) {
+  if (pipeline > 1 && run.parallel.zero < 3 && coin()) {
     run.parallel.schedule = "interleaved-1f1b";
     run.parallel.virtual_stages = number(1, 2);
     micro_batches = pipeline * number(1, 2);
@@ -35,7 +38,26 @@ void RandomRuns::draw_layout(Run& run) {
   run.training.micro_batch = number(1, 2);
   run.training.global_batch = micro_batches * run.training.micro_batch * data;
   run.training.sequence_length = 64 * number(1, 16);
-  run.training.recompute = static_cast<Recompute>(number(0, 2));
+  run.training.recompute = static_cast<Recompute>(number(0, 3));
+  run.training.recompute_every = number(1, 2);
+}
+
+// Of the replicas some may share sequences, and some model states.
+void RandomRuns::draw_sharding(Run& run) {
+  const std::int64_t replicas = run.replicas();
+  std::int64_t most = 1;  // sequences are multiples of 64
+  while (replicas % (2 * most) == 0) {
+    most *= 2;
+  }
+  run.parallel.context = coin() ? 1 : most;
+  run.parallel.zero = number(0, 3);
+  if (run.parallel.zero > 0 && coin()) {
+    std::int64_t shard = number(1, replicas);
+    while (replicas % shard != 0) {
+      --shard;
+    }
+    run.parallel.shard = shard;
+  }
 }
 
 void RandomRuns::draw_model(Run& run) {
@@ -62,9 +84,17 @@ void RandomRuns::draw_model(Run& run) {
 void RandomRuns::draw_stack(Stack& stack) {
   stack.kernels.attention = coin() ? AttentionKernel::unfused : AttentionKernel::flash2;
   stack.kernels.dropout = coin();
-  stack.accumulation = static_cast<Accumulation>(number(0, 2));
+  stack.kernels.gathered_logits = coin();
+  stack.accumulation = static_cast<Accumulation>(number(0, 3));
   stack.overlap_gradients = coin();
+  stack.overlap_parameters = coin();
+  stack.overlap_context = coin();
   stack.overlap_tensor_parallel = coin();
+  if (!stack.overlap_tensor_parallel) {
+    stack.hidden_tensor_parallel.value = share();
+  }
+  stack.exposed_gradients.value = share();
+  stack.exposed_gathers.value = share();
   stack.scatter_gather = coin();
   stack.blocking_sends = coin();
   stack.bucket.value = Bytes(1e5 * static_cast<double>(number(1, 100)));
@@ -91,6 +121,10 @@ std::string describe(const Run& run) {
          " recompute " + text(static_cast<int>(run.training.recompute)) + " layers " +
          text(run.model.layers) + " hidden " + text(run.model.hidden) + " overlap " +
          text(run.stack.overlap_gradients) + text(run.stack.overlap_tensor_parallel) +
+         text(run.stack.overlap_parameters) + text(run.stack.overlap_context) + " context " +
+         text(parallel.context) + " shard " + text(run.shards()) + " hidden " +
+         text(run.stack.hidden_tensor_parallel.value) + " exposed " +
+         text(run.stack.exposed_gradients.value) + " " + text(run.stack.exposed_gathers.value) +
          " blocking " + text(run.stack.blocking_sends) + " scatter " +
          text(run.stack.scatter_gather);
 }

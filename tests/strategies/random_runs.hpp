@@ -13,7 +13,8 @@ namespace foretrain::testing {
 class RandomRuns {
  public:
   explicit RandomRuns(unsigned seed) : generator_(seed) {}
-  /// At most 16 GPUs; every model family, layout, schedule, recomputation and overlap.
+  /// At most 16 GPUs; every model family, layout, way to shard, schedule, recomputation and
+  /// overlap.
   [[nodiscard]] Run next();
 
  private:
@@ -21,7 +22,10 @@ class RandomRuns {
     return std::uniform_int_distribution<std::int64_t>(least, most)(generator_);
   }
   bool coin() { return number(0, 1) == 1; }
+  /// None, all, or a part.
+  double share() { return static_cast<double>(number(0, 2)) * 0.5; }
   void draw_layout(Run& run);
+  void draw_sharding(Run& run);
   void draw_model(Run& run);
   void draw_stack(Stack& stack);
   void draw_network(Cluster& cluster);

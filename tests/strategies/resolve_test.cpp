@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks across the fields of a run: each message names the keys of both sides.
+#include <fstream>
+#include <iterator>
+
+#include "strategies/lower.hpp"
+#include "strategies/stage.hpp"
 #include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scratch_folder.hpp"
@@ -240,6 +245,138 @@ run.toml:7:16: training.global_batch: global_batch 1536 is not a multiple of mic
       R"(run.toml:7:16: training.global_batch: global_batch 99999996 makes 99999996 layer passes per step on each rank; at most 1000000 are simulated
   global_batch = 99999996
                  ^)");
+}
+
+namespace {
+
+/// kRunFile with an inline model: the model file's text as a table at the end.
+std::string with_inline_model(const std::string& change_from = "",
+                              const std::string& change_to = "") {
+  std::ifstream file(source_catalogue().models + "/gpt-neox-20b.toml");
+  std::string model{std::istreambuf_iterator<char>(file), {}};
+  if (!change_from.empty()) {
+    model = spoilt(model, change_from, change_to);
+  }
+  return spoilt(kRunFile, "model = \"gpt-neox-20b\"\n", "") + "[model]\n" + model;
+}
+
+}  // namespace
+
+TEST_CASE("a model may be written into the run file, and is the one of its file", "[strategies]") {
+  const Run named = resolve_text(std::string(kRunFile));
+  const Run inlined = resolve_text(with_inline_model());
+  CHECK(inlined.model.name == named.model.name);
+  CHECK(parameters(inlined.model) == parameters(named.model));
+  CHECK(model_flops(inlined) == model_flops(named));
+  for (const std::int64_t stage : {0, 3}) {
+    CHECK(stage_shape(inlined, stage).parameters == stage_shape(named, stage).parameters);
+  }
+}
+
+TEST_CASE("a mistake of an inline model is told at its place in the run file", "[strategies]") {
+  CHECK(mistakes_in(with_inline_model("hidden               = 6144", "hiden = 6144"))
+            .find("model: unknown key 'hiden'; did you mean 'hidden'?") != std::string::npos);
+  CHECK(run_error("model = \"gpt-neox-20b\"", "model = 3") ==
+        R"(run.toml:1:9: model: expected text in quotes, got 3 (a whole number)
+  model = 3
+          ^)");
+}
+
+TEST_CASE("a run on part of a node, or on as many whole nodes as its GPUs make", "[strategies]") {
+  const auto sized = [](const std::string& gpus) {
+    return resolve_text(spoilt(spoilt(kRunFile, "nodes = 12", gpus), "pipeline = 4", ""));
+  };
+  const Run part = sized("gpus = 4");
+  CHECK(part.num_gpus() == 4);
+  CHECK(part.nodes == 1);
+  CHECK(part.data_parallel() == 2);
+  CHECK(lower(part).ranks.size() == 4);
+  const Run whole = sized("gpus = 24");
+  CHECK(whole.num_gpus() == 24);
+  CHECK(whole.nodes == 3);
+}
+
+TEST_CASE("gpus are part of a node or whole nodes, and not said twice", "[strategies]") {
+  CHECK(run_error("nodes = 12", "nodes = 12\ngpus = 96") ==
+        R"(run.toml:4:8: gpus: nodes and gpus say the same thing; give one of them
+  gpus = 96
+         ^)");
+  CHECK(
+      run_error("nodes = 12", "gpus = 12") ==
+      R"(run.toml:3:8: gpus: gpus 12 is neither part of a node of platform 'DGX A100 40GB, 4 x HDR' nor a multiple of its 8 GPUs
+  gpus = 12
+         ^)");
+  CHECK(
+      run_error("nodes = 12", "gpus = 4") ==
+      R"(run.toml:11:10: parallel.tensor: tensor 2 x pipeline 4 = 8, but the run has 4 GPUs: gpus = 8
+  tensor = 2
+           ^)");
+  CHECK(error_on_platform("nodes = 2\n", "nodes = 2\n", "gpus = 40\n") ==
+        R"(run.toml:3:8: gpus: gpus 40 is more than the 32 that platform 'Test cluster' has
+  gpus = 40
+         ^)");
+}
+
+TEST_CASE("what ZeRO cannot do is refused", "[strategies]") {
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 11\nzero = 3") ==
+      R"(run.toml:14:8: parallel.zero: zero 3 with virtual_stages 11 is not modelled; use zero 1 or virtual_stages 1
+  zero = 3
+         ^)");
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\nzero = 3\nshard = 5") ==
+      R"(run.toml:14:9: parallel.shard: shard 5 does not divide the 12 ranks that hold the same parameters
+  shard = 5
+          ^)");
+  CHECK(run_error("pipeline = 4", "pipeline = 4\nshard = 4") ==
+        R"(run.toml:13:9: parallel.shard: shard has no effect with zero 0
+  shard = 4
+          ^)");
+}
+
+TEST_CASE("context parallelism divides the sequence and needs flash attention", "[strategies]") {
+  CHECK(run_error("nodes = 12", "nodes = 12\nstack = \"megatron-lm-2022\"")
+            .empty());  // unfused attention alone is fine
+  CHECK(
+      mistakes_in(spoilt(spoilt(kRunFile, "nodes = 12", "nodes = 12\nstack = \"megatron-lm-2022\""),
+                         "pipeline = 4", "pipeline = 4\ncontext = 2")) ==
+      R"(run.toml:14:11: parallel.context: context 2 needs flash attention, which stack 'megatron-lm-2022' does not run
+  context = 2
+            ^)");
+  CHECK(mistakes_in(spoilt(spoilt(kRunFile, "pipeline = 4", "pipeline = 4\ncontext = 3"), "2048",
+                           "2047")) ==
+        R"(run.toml:13:11: parallel.context: context 3 does not divide the sequence_length 2047
+  context = 3
+            ^)");
+  CHECK(
+      mistakes_in(spoilt(
+          spoilt(kRunFile, "pipeline = 4", "pipeline = 4\ncontext = 4\nsequence_parallel = true"),
+          "2048", "2044")) ==
+      R"(run.toml:13:11: parallel.context: context 4 does not divide the sequence_length 2044 into shares that tensor divides
+  context = 4
+            ^)");
+  CHECK(
+      run_error("pipeline = 4", "pipeline = 4\ncontext = 5") ==
+      R"(run.toml:11:10: parallel.tensor: tensor 2 x pipeline 4 x context 5 = 40, but the platform has 96 GPUs: nodes = 15 gives 120
+  tensor = 2
+           ^
+run.toml:13:11: parallel.context: context 5 does not divide the sequence_length 2048
+  context = 5
+            ^)");
+}
+
+TEST_CASE("context parallelism leaves fewer replicas for the batch", "[strategies]") {
+  const Run run = resolve_text(spoilt(kRunFile, "pipeline = 4", "pipeline = 4\ncontext = 4"));
+  CHECK(run.replicas() == 12);
+  CHECK(run.data_parallel() == 3);
+  CHECK(run.num_micro_batches() == 128);
+}
+
+TEST_CASE("recompute_every is refused where nothing is recomputed", "[strategies]") {
+  CHECK(run_error("micro_batch = 4", "micro_batch = 4\nrecompute_every = 2") ==
+        R"(run.toml:9:19: training.recompute_every: has no effect with recompute = "none"; remove it
+  recompute_every = 2
+                    ^)");
 }
 
 }  // namespace foretrain::testing

@@ -40,6 +40,18 @@ TEST_CASE("virtual stages make the interleaved schedule the default", "[strategi
   CHECK(file.parallel.schedule == "interleaved-1f1b");
 }
 
+TEST_CASE("layouts of sharded parameters and sequences are read", "[strategies]") {
+  const RunFile file =
+      accepted(spoilt(kRunFile, "micro_batch = 4",
+                      "micro_batch = 4\nrecompute = \"operators\"\nrecompute_every = 2") +
+               "context = 2\nzero = 3\nshard = 6\n");
+  CHECK(file.training.recompute == Recompute::operators);
+  CHECK(file.training.recompute_every == 2);
+  CHECK(file.parallel.context == 2);
+  CHECK(file.parallel.zero == 3);
+  CHECK(file.parallel.shard == 6);
+}
+
 TEST_CASE("tokens and measurements are read with their units", "[strategies]") {
   std::string text = spoilt(kRunFile, "micro_batch = 4", "micro_batch = 4\ntokens = \"472 G\"");
   text +=
@@ -120,12 +132,12 @@ TEST_CASE("mistyped keys are refused with the nearest key", "[strategies]") {
 TEST_CASE("keys that nobody knows are refused with those that are known", "[strategies]") {
   CHECK(
       run_error("nodes = 12", "nodes = 12\nseed = 1") ==
-      R"(run.toml:4:1: unknown key 'seed'; the keys here are measured, model, nodes, parallel, platform, stack, training
+      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, parallel, platform, stack, training
   seed = 1
   ^)");
   CHECK(
       run_error("pipeline = 4", "pipeline = 4\nexpert = 2") ==
-      R"(run.toml:13:1: parallel: unknown key 'expert'; the keys here are data, embedding_as_layer, pipeline, schedule, sequence_parallel, stage_layers, tensor, virtual_stages, zero
+      R"(run.toml:13:1: parallel: unknown key 'expert'; the keys here are context, data, embedding_as_layer, pipeline, schedule, sequence_parallel, shard, stage_layers, tensor, virtual_stages, zero
   expert = 2
   ^)");
 }
@@ -169,9 +181,9 @@ TEST_CASE("counts are whole numbers within their limits", "[strategies]") {
         R"(run.toml:11:10: parallel.tensor: expected a whole number from 1 to 4096, got 8192
   tensor = 8192
            ^)");
-  CHECK(run_error("pipeline = 4", "pipeline = 4\nzero = 3") ==
-        R"(run.toml:13:8: parallel.zero: expected a whole number from 0 to 1, got 3
-  zero = 3
+  CHECK(run_error("pipeline = 4", "pipeline = 4\nzero = 4") ==
+        R"(run.toml:13:8: parallel.zero: expected a whole number from 0 to 3, got 4
+  zero = 4
          ^)");
   CHECK(run_error("sequence_length = 2048", "sequence_length = 99999999999999999999") ==
         R"(run.toml:6:39: not valid TOML: '99999999999999999999' is not representable in 64 bits
@@ -180,9 +192,10 @@ TEST_CASE("counts are whole numbers within their limits", "[strategies]") {
 }
 
 TEST_CASE("words are one of those that a key knows", "[strategies]") {
-  CHECK(run_error("micro_batch = 4", "micro_batch = 4\nprecision = \"fp8\"") ==
-        R"(run.toml:9:13: training.precision: expected one of bf16, fp16, tf32, fp32; got 'fp8'
-  precision = "fp8"
+  CHECK(
+      run_error("micro_batch = 4", "micro_batch = 4\nprecision = \"int4\"") ==
+      R"(run.toml:9:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8; got 'int4'
+  precision = "int4"
               ^)");
   CHECK(run_error("micro_batch = 4", "micro_batch = 4\noptimizer = \"sgd\"") ==
         R"(run.toml:9:13: training.optimizer: expected one of adam; got 'sgd'
@@ -190,11 +203,12 @@ TEST_CASE("words are one of those that a key knows", "[strategies]") {
               ^)");
   CHECK(
       run_error("micro_batch = 4", "micro_batch = 4\nrecompute = \"selectiv\"") ==
-      R"(run.toml:9:13: training.recompute: expected one of none, selective, full; got 'selectiv'; did you mean 'selective'?
+      R"(run.toml:9:13: training.recompute: expected one of none, selective, operators, full; got 'selectiv'; did you mean 'selective'?
   recompute = "selectiv"
               ^)");
-  CHECK(run_error("micro_batch = 4", "micro_batch = 4\nrecompute = true") ==
-        R"(run.toml:9:13: training.recompute: expected one of none, selective, full; got true
+  CHECK(
+      run_error("micro_batch = 4", "micro_batch = 4\nrecompute = true") ==
+      R"(run.toml:9:13: training.recompute: expected one of none, selective, operators, full; got true
   recompute = true
               ^)");
   CHECK(
@@ -277,13 +291,13 @@ run.toml:6:1: training: unknown key 'seq_length'; here it is called 'sequence_le
 run.toml:7:16: training.global_batch: expected a whole number from 1 to 100000000, got 0
   global_batch = 0
                  ^
-run.toml:8:13: training.precision: expected one of bf16, fp16, tf32, fp32; got 'fp17'; did you mean 'fp16'?
+run.toml:8:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8; got 'fp17'; did you mean 'fp16'?
   precision = "fp17"
               ^
 run.toml:11:1: parallel: unknown key 'tp'; here it is called 'tensor'
   tp = 2
   ^
-run.toml:12:8: parallel.zero: expected a whole number from 0 to 1, got 9
+run.toml:12:8: parallel.zero: expected a whole number from 0 to 3, got 9
   zero = 9
          ^)");
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/stack.hpp"
 
+#include <algorithm>
+
 #include "sim/config/catalogue.hpp"
 #include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
@@ -88,7 +90,7 @@ TEST_CASE("a stack names one of the attention kernels and ways to accumulate", "
               ^)");
   CHECK(
       stack_error("in-gemm", "fp32") ==
-      R"(stack.toml:8:25: gradient_accumulation: expected one of in-gemm, separate-16-bit, separate-fp32; got 'fp32'
+      R"(stack.toml:8:25: gradient_accumulation: expected one of in-gemm, separate-16-bit, separate-fp32, sharded; got 'fp32'
   gradient_accumulation = "fp32"
                           ^)");
 }
@@ -119,6 +121,84 @@ TEST_CASE("times and sizes of a stack have units, and counts are within reason",
       R"(stack.toml:14:33: optimizer_bytes_per_parameter: expected a number from 1.0 to 1000.0, got 0.0
   optimizer_bytes_per_parameter = 0
                                   ^)");
+}
+
+TEST_CASE("what a stack leaves out has no effect", "[strategies]") {
+  const Stack stack = stack_from(std::string(kStackFile));
+  CHECK(stack.hidden_tensor_parallel.value == 0);
+  CHECK(stack.exposed_gradients.value == 0);
+  CHECK(stack.exposed_gathers.value == 0);
+  CHECK(stack.allocator_slack.value == 0);
+  CHECK(stack.host_per_kernel.value == 0_s);
+  CHECK(stack.communicators.value == Bytes(0));
+  CHECK_FALSE(stack.overlap_parameters);
+  CHECK_FALSE(stack.overlap_context);
+  CHECK_FALSE(stack.kernels.gathered_logits);
+  CHECK(stack.eager.empty());
+}
+
+TEST_CASE("the optional keys of a stack are read, and listed as what a prediction leans on",
+          "[strategies]") {
+  const Stack stack = stack_from(std::string(kStackFile) + R"(overlap_parameters = true
+overlap_context = true
+gathered_logits = true
+hidden_tensor_parallel = 0.5
+exposed_gradients = 0.25
+exposed_gathers = 0.125
+host_per_kernel = "6 us"
+optimizer_state_bytes_per_parameter = 8
+communicators = "2 GiB"
+allocator_slack = 0.1
+eager_norm_forward_bytes = 30
+eager_norm_backward_bytes = 40
+eager_softmax_bytes = 10
+extra_layer_bytes = 20
+extra_layer_gradient_bytes = 21
+)");
+  CHECK(stack.overlap_parameters);
+  CHECK(stack.overlap_context);
+  CHECK(stack.kernels.gathered_logits);
+  CHECK(stack.hidden_tensor_parallel.value == 0.5);
+  CHECK(stack.exposed_gradients.value == 0.25);
+  CHECK(stack.exposed_gathers.value == 0.125);
+  CHECK(stack.host_per_kernel.value == 6_us);
+  CHECK(stack.optimizer_state_bytes.value == 8);
+  CHECK(stack.communicators.value == 2_GiB);
+  CHECK(stack.allocator_slack.value == 0.1);
+  CHECK(stack.kernels.eager_norm_forward_bytes == 30);
+  CHECK(stack.kernels.eager_norm_backward_bytes == 40);
+  CHECK(stack.kernels.eager_softmax_bytes == 10);
+  CHECK(stack.kernels.extra_layer_bytes == 20);
+  CHECK(stack.kernels.extra_layer_gradient_bytes == 21);
+  const std::vector<Fact> listed = facts(stack);
+  for (const char* name :
+       {"hidden_tensor_parallel", "exposed_gradients", "exposed_gathers", "host_per_kernel",
+        "optimizer_state_bytes_per_parameter", "communicators", "allocator_slack",
+        "eager_norm_forward_bytes", "eager_norm_backward_bytes", "eager_softmax_bytes",
+        "extra_layer_bytes", "extra_layer_gradient_bytes"}) {
+    INFO(name);
+    CHECK(std::any_of(listed.begin(), listed.end(),
+                      [name](const Fact& fact) { return fact.name == name; }));
+  }
+}
+
+TEST_CASE("shares of a stack are shares, and hiding is said once", "[strategies]") {
+  const auto with = [](const std::string& more) {
+    return error_of([&] { return stack_from(std::string(kStackFile) + more); });
+  };
+  CHECK(with("exposed_gathers = 1.5\n") ==
+        R"(stack.toml:19:19: exposed_gathers: expected a number from 0.0 to 1.0, got 1.5
+  exposed_gathers = 1.5
+                    ^)");
+  CHECK(
+      error_of([&] {
+        return stack_from(spoilt(kStackFile, "overlap_tensor_parallel = false",
+                                 "overlap_tensor_parallel = true") +
+                          "hidden_tensor_parallel = 0.5\n");
+      }) ==
+      R"(stack.toml:19:26: hidden_tensor_parallel: overlap_tensor_parallel hides whole collectives already; give one of them
+  hidden_tensor_parallel = 0.5
+                           ^)");
 }
 
 TEST_CASE("a stack that does not exist is answered with the nearest", "[strategies]") {

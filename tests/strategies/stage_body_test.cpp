@@ -25,21 +25,8 @@ Run trained_with_dropout(std::int64_t tensor, std::int64_t pipeline, Recompute r
   return run;
 }
 
-/// What a rank holds at most. All activations are accounted for on the compute stream, so their
-/// order is that of its ops, whatever the time.
 double peak_activations(const Run& run, std::size_t rank) {
-  Bytes held;
-  Bytes peak;
-  for_every_op(lower(run), Rank(rank), [&](const Op& op) {
-    if (const auto* alloc = std::get_if<Alloc>(&op.action)) {
-      held += alloc->bytes;
-    } else if (const auto* free = std::get_if<Free>(&op.action)) {
-      held -= free->bytes;
-    }
-    peak = std::max(peak, held);
-  });
-  CHECK(held == Bytes(0));
-  return peak.value;
+  return peak_held(lower(run), Rank(rank)).value;
 }
 
 }  // namespace
@@ -113,6 +100,29 @@ TEST_CASE("with sequence parallelism full recomputation keeps 2 s b h / t per la
   Run run = trained_with_dropout(2, 2, Recompute::full);
   run.parallel.sequence_parallel = true;
   CHECK(peak_activations(run, 0) == 2 * (4 * kSbh + kSbh / 2) + 16 * kSbh + 2.5 * kScores);
+}
+
+TEST_CASE("a run of kernels takes no less than its launches", "[strategies]") {
+  // Kernels of this model take a few microseconds each.
+  const Played free = play_run(small_run(1, 1, 1));
+  for (const Seconds per_kernel : {Seconds(1e-9), Seconds(1e-3)}) {
+    Run run = small_run(1, 1, 1);
+    run.stack.host_per_kernel.value = per_kernel;
+    const Played played = play_run(run);
+    const std::vector<Op>& ops = played.program.bodies[0].streams[0].ops;
+    for (std::size_t i = 0; i < ops.size(); ++i) {
+      if (const auto* kernels = std::get_if<Kernels>(&ops[i].action)) {
+        const auto count =
+            static_cast<double>(played.program.kernel_lists[kernels->list.index()].size());
+        const auto duration = [i](const Played& of) {
+          const Span& span = of.timeline.ranks[0][0][i];
+          return (span.end - span.start).value;
+        };
+        const double expected = per_kernel > 1_us ? 1e-3 * count : duration(free);
+        CHECK_THAT(duration(played), Catch::Matchers::WithinAbs(expected, 1e-9));
+      }
+    }
+  }
 }
 
 TEST_CASE("the memory curve of a played step peaks where the program does", "[strategies]") {

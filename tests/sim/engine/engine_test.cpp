@@ -126,6 +126,16 @@ TEST_CASE("a stream waits for an event of another stream, and not if it comes la
   CHECK_THAT(end_of(timeline, 0, 3), WithinRel(4e-3, kTolerance));  // long recorded
 }
 
+TEST_CASE("a run of kernels takes its kernels' time or its launches', whichever is longer",
+          "[engine]") {
+  ProgramMaker maker(1);  // FakeCosts: 1 us each
+  maker.op(0, Kernels{maker.kernels(5), Seconds(2e-6)});
+  maker.op(0, Kernels{maker.kernels(5), Seconds(20e-6)});
+  const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
+  CHECK_THAT(end_of(timeline, 0, 0), WithinRel(5e-6, kTolerance));
+  CHECK_THAT(end_of(timeline, 0, 1), WithinRel(25e-6, kTolerance));
+}
+
 TEST_CASE("the k-th send meets the k-th receive of its channel", "[engine]") {
   ProgramMaker maker(2);
   maker.op(0, Send{1, 0, 1_MB}).op(0, Send{1, 0, 2_MB});

@@ -60,4 +60,18 @@ TEST_CASE("changes of several streams are put in the order of time", "[report]")
   CHECK(memory_peak(curve).total() == 2_GB);
 }
 
+TEST_CASE("slack is held all along: a share of the most that comes and goes at once", "[report]") {
+  ProgramMaker maker(1);
+  maker.program().bodies[0].resident = {{MemoryClass::parameters, 10_GB},
+                                        {MemoryClass::context, 3_GB}};
+  maker.program().bodies[0].allocator_slack = 0.5;
+  maker.op(0, Alloc{MemoryClass::activations, 2_GB}).op(0, Alloc{MemoryClass::logits, 1_GB});
+  maker.op(0, Free{MemoryClass::logits, 1_GB}).op(0, Alloc{MemoryClass::buffers, 3_GB});
+  maker.op(0, Free{MemoryClass::buffers, 3_GB}).op(0, Free{MemoryClass::activations, 2_GB});
+  const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
+  for (const MemoryPoint& point : memory_curve(maker.program(), timeline, Rank(0))) {
+    CHECK(held(point, MemoryClass::slack) == 2.5_GB);
+  }
+}
+
 }  // namespace foretrain::testing

@@ -153,4 +153,86 @@ TEST_CASE("a boundary's backward does what the other boundary's forward does", "
   CHECK(boundary_collective(enter, Direction::forward, true) == CollectiveKind::all_gather);
 }
 
+namespace {
+
+/// Collectives take their bytes' time only, so that a split one is not slower for its latency. One
+/// stage: nothing else is on the links.
+Run without_latency(double rate, bool sequence_parallel) {
+  Run run = small_run(2, 1, 1);
+  run.parallel.sequence_parallel = sequence_parallel;
+  run.cluster.node.rate.value = BytesPerSecond(rate);
+  run.cluster.node.collective_latency.value = 0_s;
+  run.cluster.node.hop_latency.value = 0_s;
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("partly hidden collectives move the bytes of those in line", "[strategies]") {
+  for (const bool sequence_parallel : {false, true}) {
+    for (const Recompute recompute : {Recompute::none, Recompute::selective, Recompute::full}) {
+      Run run = tensor_run();
+      run.parallel.sequence_parallel = sequence_parallel;
+      run.training.recompute = recompute;
+      const Program in_line = lower(run);
+      for (const double share : {0.3, 0.5, 1.0}) {
+        run.stack.hidden_tensor_parallel.value = share;
+        const Program hidden = lower(run);
+        CHECK_NOTHROW(verify(hidden));
+        CHECK(gemm_flops(hidden, Rank(0)) == gemm_flops(in_line, Rank(0)));
+        for (const auto kind : {CollectiveKind::all_reduce, CollectiveKind::all_gather,
+                                CollectiveKind::reduce_scatter}) {
+          for (std::size_t rank = 0; rank < 4; ++rank) {
+            CHECK_THAT(
+                on_tensor_axis(hidden, rank, kind).bytes.value,
+                Catch::Matchers::WithinRel(on_tensor_axis(in_line, rank, kind).bytes.value, 1e-12));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("with nothing hidden there is no stream to hide in", "[strategies]") {
+  Run run = tensor_run();
+  run.stack.hidden_tensor_parallel.value = 0;
+  for (const Body& body : lower(run).bodies) {
+    for (const Stream& stream : body.streams) {
+      CHECK(stream.name != "tensor");
+    }
+  }
+}
+
+TEST_CASE("the more of a collective is hidden, the shorter the step, at every network speed",
+          "[strategies]") {
+  for (const bool sequence_parallel : {false, true}) {
+    for (const double rate : {1e8, 3e9, 1e11}) {
+      Run run = without_latency(rate, sequence_parallel);
+      const double in_line = play_run(run).timeline.end.value;
+      double before = in_line;
+      for (const double share : {0.25, 0.5, 1.0}) {  // whole bytes
+        run.stack.hidden_tensor_parallel.value = share;
+        const double step = play_run(run).timeline.end.value;
+        CHECK(step <= before * (1 + 1e-9));
+        before = step;
+      }
+      CHECK(before < in_line);
+    }
+  }
+}
+
+TEST_CASE("gathered logits are sent once per micro-batch, forward, in 16 bit", "[strategies]") {
+  Run run = tensor_run();
+  const auto gather = CollectiveKind::all_gather;
+  CHECK(on_tensor_axis(lower(run), 2, gather).count == 0);
+  run.stack.kernels.gathered_logits = true;
+  const Program program = lower(run);
+  const Volume volume = on_tensor_axis(program, 2, gather);
+  CHECK(volume.count == kMicroBatches);
+  CHECK(volume.bytes.value == kMicroBatches * 2.0 * 64 * 2 * 512);  // b s, 512 padded rows
+  CHECK(on_tensor_axis(program, 2, gather, Phase::forward).count == kMicroBatches);
+  CHECK(on_tensor_axis(program, 0, gather).count == 0);  // the last stage only
+  CHECK_NOTHROW(verify(program));
+}
+
 }  // namespace foretrain::testing
