@@ -143,7 +143,7 @@ void add_labels(const Run& run, Outcome& outcome) {
 }  // namespace
 
 std::string kind_of(const Run& run) {
-  if (run.training.precision == Dtype::fp8) {
+  if (run.training.precision == Dtype::fp8 || run.training.precision == Dtype::fp4) {
     return "GEMMs in 8 or 4 bits";
   }
   if (run.parallel.zero == 3) {
