@@ -1,5 +1,5 @@
-// Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes, sustained
-// and fabric.node_hop_latency.
+// Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes,
+// sustained and fabric.node_hop_latency.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 

@@ -28,8 +28,8 @@ struct Interconnect {
   std::string topology;          ///< a row of platforms/topology
   Sourced<BytesPerSecond> rate;  ///< per direction: per GPU inside a node, per NIC between nodes
   Sourced<double> achieved;      ///< share of `rate` that large transfers reach
-  Sourced<Seconds> collective_latency;  ///< fixed cost of one collective
-  Sourced<Seconds> hop_latency;         ///< cost of one step of a ring
+  Sourced<Seconds> collective_latency;               ///< fixed cost of one collective
+  Sourced<Seconds> hop_latency;                      ///< cost of one step of a ring
   std::optional<Sourced<Seconds>> node_hop_latency;  ///< of a fabric; none: as in the node alone
   Sourced<Seconds> point_to_point_latency;
   std::vector<SizeShare>

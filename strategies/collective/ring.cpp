@@ -78,9 +78,10 @@ std::vector<LinkId> ring_links(const ByNode& nodes, std::size_t index, std::size
 }
 
 // NCCL's latency of a ring (tuning model of NCCL 2.30): every step costs a hop inside the node, but
-// as many as there are nodes cross the network, once per pass. A network hop for every step fits the
-// all-gathers over EFA as well (mean log error 0.08 of 22), but then puts 2.1 times the measured time
-// on all-reduces of four nodes at 94 GB/s (stas00/ml-engineering); this form leaves 1.1 there.
+// as many as there are nodes cross the network, once per pass. A network hop for every step fits
+// the all-gathers over EFA as well (22 rows, mean log error 0.08), but puts 2.1 times the measured
+// time on all-reduces of four nodes at 94 GB/s (stas00/ml-engineering): this form 1.3 times, 1.1
+// with trees.
 Seconds ring_latency(const CollectiveRequest& request, std::size_t num_nodes,
                      const Machine& machine) {
   const double passes = request.kind == CollectiveKind::all_reduce ? 2 : 1;

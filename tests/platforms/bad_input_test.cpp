@@ -206,5 +206,21 @@ TEST_CASE("a platform that does not exist is answered with the nearest", "[platf
         "no GPU is called 'h100-sxm-80gb'; did you mean 'h100-sxm5-80gb'?");
 }
 
+TEST_CASE("only a fabric has a hop of its own inside nodes", "[platforms]") {
+  const std::string hop = "hop_latency = \"2 us\"\n";
+  CHECK(cluster_error(hop, hop + "node_hop_latency = \"6 us\"\n")
+            .find("unknown key 'node_hop_latency'") != std::string::npos);
+  const std::string of_fabric = "hop_latency = \"9 us\"\n";
+  CHECK(cluster_error(of_fabric, of_fabric + "node_hop_latency = \"6 us\"\n").empty());
+  CHECK(cluster_error(of_fabric, of_fabric + "node_hop_latency = \"6 GB\"\n")
+            .find("node_hop_latency: expected a time") != std::string::npos);
+}
+
+TEST_CASE("a sustained level out of range is refused", "[platforms]") {
+  CHECK(cluster_error("nodes = 2\n", "nodes = 2\nsustained = 91\n")
+            .find("cluster.toml:7:13: sustained: expected a number from 0.1 to 1.3, got 91.0") !=
+        std::string::npos);
+}
+
 }  // namespace
 }  // namespace foretrain::testing

@@ -100,6 +100,38 @@ TEST_CASE("numbers that were not measured on a GPU are named", "[platforms]") {
   CHECK(has(small, "gemm.fp16.efficiency"));
 }
 
+TEST_CASE("a cluster's sustained level replaces that of its GPU, and is named once",
+          "[platforms]") {
+  const std::string text = spoilt(
+      kClusterFile, "nodes = 2\n",
+      "nodes = 2\nsustained = { value = 0.8, basis = 'measured', source = 'of this site' }\n");
+  const Cluster cluster = cluster_from(text);
+  CHECK(cluster.gpu.sustained.value == 0.8);
+  CHECK(cluster.gpu.sustained.source == "of this site");
+  std::vector<std::string> names;
+  for (const Fact& fact : facts(cluster)) {
+    if (fact.name.find("sustained") != std::string::npos) {
+      names.push_back(fact.name);
+    }
+  }
+  CHECK(names == std::vector<std::string>{"sustained"});
+  CHECK(cluster_from(std::string(kClusterFile)).gpu.sustained.value == 1.0);
+}
+
+TEST_CASE("what a run says of the GPU's sustained level goes before the cluster's", "[platforms]") {
+  config::Sources sources;
+  const config::Value root = config::parse_toml(
+      sources, "cluster.toml", spoilt(kClusterFile, "nodes = 2\n", "nodes = 2\nsustained = 0.8\n"));
+  const config::Value of_run = config::parse_toml(sources, "run.toml", "sustained = 0.9\n");
+  config::Diagnostics diagnostics;
+  config::Reader reader(root, "", diagnostics);
+  const Cluster cluster =
+      read_cluster(reader, sources, kPlatforms, {.cluster = nullptr, .gpu = &of_run});
+  diagnostics.throw_if_any();
+  CHECK(cluster.gpu.sustained.value == 0.9);
+  CHECK_FALSE(cluster.sustained.has_value());
+}
+
 TEST_CASE("a fit that is the same as another carries its numbers and its own source",
           "[platforms]") {
   const Gpu gpu = gpu_from(std::string(kGpuFile));

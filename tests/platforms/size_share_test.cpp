@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The mid-size efficiency of links, and whether the shipped curves give back what was measured.
+#include <string>
 #include <vector>
 
 #include "platforms/cluster.hpp"
+#include "sim/config/catalogue.hpp"
 #include "tests/platforms/examples.hpp"
 #include "tests/support/catch.hpp"
 
@@ -74,12 +76,46 @@ TEST_CASE("the H100 curve gives back the all-reduce times that it was derived fr
 
 TEST_CASE("a larger payload never arrives earlier", "[platforms]") {
   config::Sources sources;
-  for (const char* name : {"dgx-a100-40gb", "dgx-a100-80gb", "dgx-h100"}) {
+  for (const std::string& name : config::names_in(kPlatforms + "/clusters")) {
+    INFO(name);
     const Interconnect node = load_cluster(sources, name, kPlatforms).node;
     for (Bytes payload = 1_KiB; payload < 8_GiB; payload *= 1.1) {
       CHECK(all_reduce_of_8(node, payload * 1.1) > all_reduce_of_8(node, payload));
     }
   }
+}
+
+TEST_CASE("inside the node of every cluster a large all-reduce reaches what its file says",
+          "[platforms]") {
+  for (const std::string& name : config::names_in(kPlatforms + "/clusters")) {
+    INFO(name);
+    config::Sources sources;
+    const Interconnect node = load_cluster(sources, name, kPlatforms).node;
+    const double rate = node.rate.value.value;
+    const auto bus_bandwidth = [&](Bytes payload) {
+      return (payload * 1.75 / all_reduce_of_8(node, payload)).value;
+    };
+    CHECK_THAT(bus_bandwidth(1_GiB) / (node.achieved.value * rate), WithinRel(1.0, 0.03));
+    double before = 0;
+    for (Bytes payload = 1_KiB; payload < 16_GiB; payload *= 1.1) {
+      INFO(config::show(payload));
+      CHECK(bus_bandwidth(payload) > before);
+      CHECK(bus_bandwidth(payload) <= rate);
+      before = bus_bandwidth(payload);
+    }
+  }
+}
+
+TEST_CASE("the B200 curve gives back the all-reduce times that it was derived from",
+          "[platforms]") {
+  // stas00/ml-engineering, nccl-tests on one node of 8 B200: bus bandwidths of 255 to 646 GB/s.
+  check_against("dgx-b200",
+                {{16_MiB, Seconds(115.2e-6)},
+                 {32_MiB, Seconds(180.1e-6)},
+                 {64_MiB, Seconds(293.2e-6)},
+                 {128_MiB, Seconds(413.2e-6)},
+                 {256_MiB, Seconds(727.1e-6)}},
+                0.03);
 }
 
 }  // namespace

@@ -137,6 +137,16 @@ TEST_CASE("times of single rings are latency plus bytes over the slowest link", 
   CHECK_THAT(all_reduce_time(*machine, {0, 1, 2, 8}, 4_MB), WithinRel(634e-6, kTolerance));
 }
 
+TEST_CASE("a fabric may have steps inside nodes cost its groups more", "[collective]") {
+  Cluster cluster = small_cluster(8, 4);
+  cluster.fabric.node_hop_latency = {3_us, "a test", config::Basis::assumed};
+  const auto machine = build_machine(cluster, 3);
+  // As above with 12 steps of 3 us instead of 1 us; inside a node 1 us stays.
+  CHECK_THAT(all_reduce_time(*machine, {0, 1, 2, 3, 8, 9, 10, 11}, 8_MB),
+             WithinRel(766e-6, kTolerance));
+  CHECK_THAT(all_reduce_time(*machine, {0, 1, 2, 3}, 4_MB), WithinRel(76e-6, kTolerance));
+}
+
 TEST_CASE("an all-gather takes half the steps and half the bytes of an all-reduce",
           "[collective]") {
   const auto machine = build_machine(small_cluster(8, 4), 3);
