@@ -1,4 +1,5 @@
-// Why this is exact.
+// Lumping, and why it is exact.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Let the classes be an equitable partition of the graph of program_graph.cpp: members of a class
 // have the same colour and see, per label, equally many members of every class. Call a moment even
@@ -31,7 +32,6 @@
 // Two ranks of a class may send to each other; their representative then sends to itself. And a
 // rank may have several peers of one class, such as both neighbours in a ring of equals: their
 // messages get channel numbers of their own.
-// SPDX-License-Identifier: Apache-2.0
 #include "sim/lump/lump.hpp"
 
 #include "sim/lump/program_graph.hpp"

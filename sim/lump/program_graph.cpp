@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What two nodes of one colour have in common, and what their edges say:
 //   rank      body and kind of device; joined to its groups (label: slot) and channels (label: slot
 //             and direction)
@@ -6,7 +7,6 @@
 //   route     the transfers that take it: instance, phase, bytes, rate limit; joined to its links
 //             (label: how often it names the link)
 //   link      capacity
-// SPDX-License-Identifier: Apache-2.0
 #include "sim/lump/program_graph.hpp"
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,8 +11,9 @@
 
 namespace foretrain::testing {
 
-/// Every kernel takes a microsecond; every device has one way out and one way in; a collective is
-/// one flow over all members' ways of its payload, after a latency.
+/// Every kernel takes a microsecond, on a device of kind k one and k more; every device has one way
+/// out and one way in; a collective is one flow over all members' ways of its payload, after a
+/// latency.
 class FakeCosts : public CostModel {
  public:
   FakeCosts(std::size_t num_devices, BytesPerSecond rate, Seconds latency = Seconds(0))
@@ -25,9 +27,14 @@ class FakeCosts : public CostModel {
   [[nodiscard]] Link& way_out(DeviceId device) { return network_.links[2 * device.index()]; }
 
   [[nodiscard]] const Network& network() const override { return network_; }
-  [[nodiscard]] Seconds kernel_time(const Kernel&, DeviceId) const override {
-    return Seconds(1e-6);
+  [[nodiscard]] Seconds kernel_time(const Kernel&, DeviceId device) const override {
+    return Seconds(1e-6 * static_cast<double>(1 + device_kind(device)));
   }
+  [[nodiscard]] std::size_t device_kind(DeviceId device) const override {
+    const auto found = kinds_.find(device);
+    return found == kinds_.end() ? 0 : found->second;
+  }
+  void set_kind(DeviceId device, std::size_t kind) { kinds_[device] = kind; }
   [[nodiscard]] FlowSchedule collective(CollectiveKind, Bytes payload,
                                         const std::vector<DeviceId>& devices) const override {
     Flow flow{payload, {}, BytesPerSecond(0)};
@@ -46,6 +53,7 @@ class FakeCosts : public CostModel {
  private:
   Network network_;
   Seconds latency_;
+  std::map<DeviceId, std::size_t> kinds_;
 };
 
 }  // namespace foretrain::testing

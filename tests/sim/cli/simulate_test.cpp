@@ -31,7 +31,7 @@ TEST_CASE("simulate prints data on one stream and talk on the other", "[cli]") {
   for (const char* word : {"step time", "MFU", "pipeline bubble", "total", "stage 0", "stage 1"}) {
     CHECK(has(outcome.out, word));
   }
-  CHECK(has(outcome.talk, "events of 8 ranks"));
+  CHECK(has(outcome.talk, "events of 2 ranks"));
   CHECK_FALSE(has(outcome.out, "events of"));
 }
 
@@ -98,7 +98,7 @@ TEST_CASE("the JSON tells how it was simulated and from what", "[cli]") {
   const Json json = Json::parse(SmallRun()("simulate", {"--format", "json"}).out);
   const Json& simulation = json.at("simulation");
   CHECK(simulation.at("ranks") == 8);
-  CHECK(simulation.at("simulated_ranks") == 8);
+  CHECK(simulation.at("simulated_ranks") == 2);
   CHECK(simulation.at("events") > 0);
   CHECK(simulation.at("wall_s") >= 0);
   CHECK(simulation.at("fidelity") == "lumped");

@@ -36,8 +36,9 @@ TEST_CASE("slices of one thread of a trace never overlap", "[cli]") {
   const SmallRun small;
   using Thread = std::pair<int, int>;
   std::map<Thread, std::vector<std::pair<double, double>>> threads;
-  const auto events = trace_events(small, {"--set", "training.recompute=selective", "--set",
-                                           "stack=megatron-lm-2022", "--trace-all"});
+  const auto events =
+      trace_events(small, {"--set", "training.recompute=selective", "--set",
+                           "stack=megatron-lm-2022", "--trace-all", "--fidelity", "full"});
   for (const Json& slice : of_kind(events, "X")) {
     const double start = slice.at("ts");
     CHECK(slice.at("dur") > 0);

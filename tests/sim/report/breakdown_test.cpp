@@ -100,4 +100,18 @@ TEST_CASE("the mean over ranks still adds up to the step", "[report]") {
   CHECK(uneven.total() == uneven.step);
 }
 
+TEST_CASE("a rank of weight n counts as n ranks with its timeline", "[report]") {
+  ProgramMaker twins(3);
+  twins.op(0, Delay{Seconds(11e-12)}).op(1, Delay{Seconds(5e-12)}).op(2, Delay{Seconds(5e-12)});
+  const Timeline timeline = play(twins.program(), FakeCosts(3, 1_GBps));
+  const Breakdown all = mean_breakdown(twins.program(), timeline);
+  const Breakdown weighted =
+      mean_breakdown(twins.program(), timeline, {{Rank(0), 1}, {Rank(2), 2}});
+  // Busy 11 + 5 + 5 of 3 x 11 ps.
+  CHECK(weighted.compute.count == 7);
+  CHECK(weighted.bubble.count == 4);
+  CHECK(weighted.compute == all.compute);
+  CHECK(weighted.bubble == all.bubble);
+}
+
 }  // namespace foretrain::testing
