@@ -61,6 +61,7 @@ class StageBody {
       sum_tied_embedding(run_, shape_, writer_);
       update();
     }
+    data_.drop_gathered();
     writer_.tag({Phase::host});
     writer_.op(kCompute, "host, per step", Delay{run_.stack.host_per_step.value});
     return writer_.take();

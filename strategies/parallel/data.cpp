@@ -117,7 +117,6 @@ void DataParallel::finish_gradients() {
   if (gradients_ != kCompute) {
     writer_.wait(kCompute, writer_.record(gradients_));
   }
-  drop_gathered();
 }
 
 // ZeRO needs the sum of a rank's own shard only: a reduce-scatter moves half of an all-reduce

@@ -20,6 +20,8 @@ class DataParallel {
   void enter(std::int64_t parameters, bool is_forward, std::int32_t micro_batch);
   /// The unit has run; under ZeRO-3 what was gathered goes, with a pipeline at the end of the step.
   void leave();
+  /// The last unit of the step has run.
+  void drop_gathered();
 
   /// The gradients of this many parameters are there; `is_final` for the last micro-batch.
   void gradients_ready(std::int64_t parameters, bool is_final);
@@ -32,7 +34,6 @@ class DataParallel {
   [[nodiscard]] bool is_fully_sharded() const { return run_.parallel.zero == 3; }
   [[nodiscard]] bool is_gathering(bool is_forward, std::int32_t micro_batch) const;
   void gather(std::int64_t parameters);
-  void drop_gathered();
   void reduce(StreamIndex stream, double parameters);
   void all_gather(StreamIndex stream, Bytes payload);
 

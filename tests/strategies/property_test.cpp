@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
 #include <vector>
 
 #include "sim/report/breakdown.hpp"
@@ -13,6 +15,7 @@
 #include "tests/strategies/random_runs.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/program_maker.hpp"
 
 using Catch::Matchers::WithinRel;
 
@@ -125,9 +128,9 @@ void check_data_axis(const Run& run, const Program& program, Rank rank, const St
 /// Layers of a stage that gather keys and values once more to compute attention again.
 std::int64_t attention_again(const Run& run, const StageShape& shape) {
   std::int64_t layers = 0;
-  for (std::int64_t chunk = 0; chunk < shape.chunks; ++chunk) {
-    for (std::int64_t i = 0; i < shape.layers_per_chunk; ++i) {
-      layers += is_recomputed(run, shape.layer_number(static_cast<std::int32_t>(chunk), i)) ? 1 : 0;
+  for (std::int32_t chunk = 0; chunk < run.parallel.virtual_stages; ++chunk) {
+    for (std::int64_t i = 0; i < shape.layers_in(chunk); ++i) {
+      layers += is_recomputed(run, shape.layer_number(chunk, i)) ? 1 : 0;
     }
   }
   return run.training.recompute == Recompute::operators ? 0 : layers;
@@ -138,7 +141,7 @@ void check_context_axis(const Run& run, const Program& program, Rank rank,
   const std::int64_t width = 2 * run.model.kv_heads / run.parallel.tensor * run.model.head_dim;
   const double each = 2.0 * count_of(run.training.micro_batch * run.training.sequence_length) *
                       count_of(width) * count_of(run.num_micro_batches());
-  const std::int64_t layers = shape.layers_per_chunk * shape.chunks;
+  const std::int64_t layers = shape.num_layers();
   const bool is_shared = run.parallel.context > 1;
   const auto bytes = [&](CollectiveKind kind) {
     return collectives(program, rank, "context", kind).bytes.value;
@@ -162,6 +165,96 @@ void check_tensor_axis(const Run& run, const Program& program, Rank rank) {
 }
 
 }  // namespace
+
+namespace {
+
+/// Replays the streams of one body, and for every op says how far each stream is known to have come
+/// when the op starts, whatever the times.
+class HappensBefore {
+ public:
+  explicit HappensBefore(const Body& body)
+      : body_(body), known_(body.streams.size(), Progress(body.streams.size(), 0)) {
+    recorded_.resize(body.num_events);
+  }
+
+  /// Whether collectives on one communicator are always issued in one order: each knows that the
+  /// one before it in this replay has ended.
+  bool orders_collectives(const std::vector<GroupId>& communicators) {
+    std::map<GroupId, std::pair<std::size_t, std::size_t>> last;  // stream and place in it
+    bool is_ordered = true;
+    std::vector<std::size_t> next(body_.streams.size(), 0);
+    for (bool is_moving = true; is_moving;) {
+      is_moving = false;
+      for (std::size_t stream = 0; stream < body_.streams.size(); ++stream) {
+        const std::vector<Op>& ops = body_.streams[stream].ops;
+        for (; next[stream] < ops.size() && step(stream, ops[next[stream]]); ++next[stream]) {
+          is_moving = true;
+          if (const auto* collective = std::get_if<Collective>(&ops[next[stream]].action)) {
+            const GroupId group = communicators.at(collective->communicator);
+            const auto before = last.find(group);
+            is_ordered =
+                is_ordered && (before == last.end() || before->second.first == stream ||
+                               known_[stream][before->second.first] > before->second.second);
+            last[group] = {stream, next[stream]};
+          }
+          known_[stream][stream] = next[stream] + 1;
+        }
+      }
+    }
+    return is_ordered;
+  }
+
+ private:
+  using Progress = std::vector<std::size_t>;
+
+  bool step(std::size_t stream, const Op& op) {
+    if (const auto* record = std::get_if<Record>(&op.action)) {
+      recorded_[record->event.index()] = known_[stream];
+    } else if (const auto* wait = std::get_if<Wait>(&op.action)) {
+      const auto& event = recorded_[wait->event.index()];
+      if (!event) {
+        return false;
+      }
+      for (std::size_t other = 0; other < event->size(); ++other) {
+        known_[stream][other] = std::max(known_[stream][other], (*event)[other]);
+      }
+    }
+    return true;
+  }
+
+  const Body& body_;
+  std::vector<Progress> known_;
+  std::vector<std::optional<Progress>> recorded_;
+};
+
+}  // namespace
+
+TEST_CASE("no two streams race for a communicator", "[strategies]") {
+  // Else two ranks might issue its collectives in different orders, and NCCL would hang.
+  ProgramMaker maker(1);
+  const EventId done = maker.event(0);
+  maker.op(0, Collective{CollectiveKind::all_reduce, 0, 8_B});
+  maker.op(0, Collective{CollectiveKind::all_reduce, 0, 8_B}, Phase::forward, 1);
+  CHECK_FALSE(HappensBefore(maker.program().bodies[0]).orders_collectives({GroupId(0)}));
+  maker.op(0, Record{done});
+  Body ordered = maker.program().bodies[0];
+  auto& second = ordered.streams[1].ops;
+  second.insert(second.begin(), second.front());
+  second.front().action = Wait{done};
+  CHECK(HappensBefore(ordered).orders_collectives({GroupId(0)}));
+
+  RandomRuns runs(6);
+  for (int i = 0; i < 200; ++i) {
+    const Run run = runs.next();
+    INFO(describe(run));
+    const Program program = lower(run);
+    for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
+      const Rank rank(static_cast<std::size_t>(stage * run.parallel.tensor * run.replicas()));
+      CHECK(HappensBefore(program.body_of(rank))
+                .orders_collectives(program.ranks[rank.index()].communicators));
+    }
+  }
+}
 
 TEST_CASE("every program can finish and carries the bytes of its strategies", "[strategies]") {
   RandomRuns runs(5);

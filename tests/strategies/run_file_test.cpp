@@ -132,7 +132,7 @@ TEST_CASE("mistyped keys are refused with the nearest key", "[strategies]") {
 TEST_CASE("keys that nobody knows are refused with those that are known", "[strategies]") {
   CHECK(
       run_error("nodes = 12", "nodes = 12\nseed = 1") ==
-      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, parallel, platform, stack, training
+      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, override, parallel, platform, stack, training
   seed = 1
   ^)");
   CHECK(
@@ -193,9 +193,9 @@ TEST_CASE("counts are whole numbers within their limits", "[strategies]") {
 
 TEST_CASE("words are one of those that a key knows", "[strategies]") {
   CHECK(
-      run_error("micro_batch = 4", "micro_batch = 4\nprecision = \"int4\"") ==
-      R"(run.toml:9:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8; got 'int4'
-  precision = "int4"
+      run_error("micro_batch = 4", "micro_batch = 4\nprecision = \"decimal\"") ==
+      R"(run.toml:9:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8, fp4; got 'decimal'
+  precision = "decimal"
               ^)");
   CHECK(run_error("micro_batch = 4", "micro_batch = 4\noptimizer = \"sgd\"") ==
         R"(run.toml:9:13: training.optimizer: expected one of adam; got 'sgd'
@@ -291,7 +291,7 @@ run.toml:6:1: training: unknown key 'seq_length'; here it is called 'sequence_le
 run.toml:7:16: training.global_batch: expected a whole number from 1 to 100000000, got 0
   global_batch = 0
                  ^
-run.toml:8:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8; got 'fp17'; did you mean 'fp16'?
+run.toml:8:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8, fp4; got 'fp17'; did you mean 'fp16'?
   precision = "fp17"
               ^
 run.toml:11:1: parallel: unknown key 'tp'; here it is called 'tensor'

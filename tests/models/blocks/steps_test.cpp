@@ -301,5 +301,31 @@ TEST_CASE("kernels that work by rows say how many rows and how wide", "[models]"
   }
 }
 
+TEST_CASE("an eager framework moves the bytes per element that its stack says", "[models]") {
+  Shard part = shard(2, 256, 2);
+  const Work fused = layer_work(gpt(1, 512, 8), part);
+  part.kernels.eager_norm_forward_bytes = 30;
+  part.kernels.eager_norm_backward_bytes = 44;
+  part.kernels.eager_softmax_bytes = 21;
+  part.kernels.extra_layer_bytes = 17;
+  part.kernels.extra_layer_gradient_bytes = 19;
+  const Work layer = layer_work(gpt(1, 512, 8), part);
+  const double stream = 2 * 256 * 512;
+  const double scores = 2 * 4 * 256 * 256;  // of 4 of 8 heads
+  CHECK(bytes_per(stream, layer.forward, "attention_norm") == 30);
+  CHECK(bytes_per(stream, layer.forward, "mlp_norm") == 30);
+  CHECK(bytes_per(stream, layer.backward, "mlp_norm_gradient") == 44);
+  CHECK(bytes_per(scores, layer.forward, "softmax") == 21);
+  CHECK(bytes_per(stream, layer.forward, "eager_copies") == 17);
+  CHECK(bytes_per(stream, layer.backward, "eager_gradient_copies") == 19);
+  CHECK(layer.parameters == fused.parameters);
+  // Beside a norm's input in 16 bit: it and the output in fp32.
+  for (const SavedTensor& tensor : layer.saved) {
+    if (tensor.name == "attention_norm_input") {
+      CHECK(tensor.bytes.value == 10 * stream);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace foretrain::testing

@@ -91,6 +91,19 @@ TEST_CASE("scale finds where a constant batch stops paying", "[cli]") {
         Json::parse(small("simulate", {"--format", "json"}).out).at("step_time_s"));
 }
 
+TEST_CASE("scale sizes a run that says gpus by whole nodes, too", "[cli]") {
+  const ScratchFolder folder;
+  std::string text = kSmallRun;
+  text.replace(text.find("nodes    = 1"), 12, "gpus = 4");
+  const std::string file = folder.write("gpus.toml", text);
+  const auto points = [](const std::string& of) {
+    return Json::parse(
+               command_line({"scale", of, "--nodes", "1,2", "--jobs", "1", "--format", "json"}).out)
+        .at("points");
+  };
+  CHECK(points(file) == points(SmallRun().file()));
+}
+
 TEST_CASE("scale says of a size that cannot be why it cannot", "[cli]") {
   // Eight sequences do not divide over 3 x 2 replicas.
   const SmallRun small;

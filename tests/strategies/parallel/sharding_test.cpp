@@ -133,6 +133,16 @@ TEST_CASE("a pipeline gathers ZeRO-3's parameters once per step and reduces once
   }
 }
 
+TEST_CASE("every schedule drops what ZeRO-3 gathered", "[strategies]") {
+  for (const char* schedule : {"1f1b", "gpipe", "zb-h1", "zb-2p"}) {
+    Run run = small_run(1, 4, 2);
+    run.parallel.schedule = schedule;
+    run.parallel.zero = 3;
+    INFO(schedule);
+    CHECK_NOTHROW(verify(lower(run)));
+  }
+}
+
 TEST_CASE("ZeRO-2 scatters gradients after every micro-batch and gathers parameters once",
           "[strategies]") {
   for (const bool is_overlapped : {false, true}) {
