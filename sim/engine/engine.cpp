@@ -112,9 +112,9 @@ class Player::StreamActor {
       ++player_.timeline_.events;
     }
     flush();
-    if (player_.timeline_.end < world_.now()) {
-      player_.timeline_.end = world_.now();
-    }
+    // The ends of ops are sums of their own and may be later than the clock by a rounding error.
+    const Seconds last = spans_.empty() ? Seconds(0) : spans_.back().end;
+    player_.timeline_.end = std::max({player_.timeline_.end, world_.now(), last});
   }
 
   void play(const Kernels& kernels) {
