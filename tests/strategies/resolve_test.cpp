@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "sim/config/catalogue.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/stage.hpp"
 #include "tests/strategies/run_files.hpp"
@@ -210,14 +211,16 @@ TEST_CASE("names of models, platforms and stacks that do not exist are answered 
              ^)");
   CHECK(
       run_error("nodes = 12", "nodes = 12\nstack = \"megatron-lm-2023\"") ==
-      R"(run.toml:4:9: stack: no stack is called 'megatron-lm-2023'; did you mean 'megatron-lm-2022'?
+      R"(run.toml:4:9: stack: no stack is called 'megatron-lm-2023'; did you mean 'megatron-lm-2021'?
   stack = "megatron-lm-2023"
           ^)");
-  CHECK(
-      run_error("nodes = 12", "nodes = 12\nstack = \"deepspeed\"") ==
-      R"(run.toml:4:9: stack: no stack is called 'deepspeed'; there are generic, megatron-deepspeed-2022, megatron-lm-2022
-  stack = "deepspeed"
-          ^)");
+  std::string stacks;
+  for (const std::string& name : config::names_in(source_catalogue().stacks)) {
+    stacks += (stacks.empty() ? "" : ", ") + name;
+  }
+  CHECK(run_error("nodes = 12", "nodes = 12\nstack = \"deepspeed\"") ==
+        "run.toml:4:9: stack: no stack is called 'deepspeed'; there are " + stacks +
+            "\n  stack = \"deepspeed\"\n          ^");
   CHECK(run_error("model = \"gpt-neox-20b\"\nplatform = \"dgx-a100-40gb\"",
                   "model = \"gpt-neox-2b\"\nplatform = \"dgx-a100-40\"\nstack = \"genric\"") ==
         R"(run.toml:1:9: model: no model is called 'gpt-neox-2b'; did you mean 'gpt-neox-20b'?
