@@ -31,6 +31,18 @@ class RuleReader {
     return rule;
   }
 
+  std::vector<std::string> texts(const Entry& entry) {
+    std::vector<std::string> found;
+    if (const auto* array = std::get_if<Array>(&entry.value.data)) {
+      for (const Value& element : *array) {
+        found.push_back(text({entry.key, entry.key_position, element}));
+      }
+    } else {
+      diagnostics_.add(entry.value.position, entry.key, "expected an array of names");
+    }
+    return found;
+  }
+
  private:
   void field(const Entry& entry, SourceRule& rule) {
     if (entry.key == "when" || entry.key == "unless") {
@@ -88,18 +100,6 @@ class RuleReader {
     return {};
   }
 
-  std::vector<std::string> texts(const Entry& entry) {
-    std::vector<std::string> found;
-    if (const auto* array = std::get_if<Array>(&entry.value.data)) {
-      for (const Value& element : *array) {
-        found.push_back(text({entry.key, entry.key_position, element}));
-      }
-    } else {
-      diagnostics_.add(entry.value.position, entry.key, "expected an array of names");
-    }
-    return found;
-  }
-
   double number(const Entry& entry) {
     if (const auto* whole = std::get_if<std::int64_t>(&entry.value.data)) {
       return static_cast<double>(*whole);
@@ -122,9 +122,16 @@ SourceRules load_source_rules(config::Sources& sources, const std::string& path)
   RuleReader reader(diagnostics);
   SourceRules rules;
   for (const Entry& entry : *root.table()) {
+    if (entry.key == "fitted" && entry.value.table() != nullptr) {
+      for (const Entry& source : *entry.value.table()) {
+        rules.fitted[source.key] = reader.texts(source);
+      }
+      continue;
+    }
     const auto* array = std::get_if<Array>(&entry.value.data);
     if (entry.key != "rule" || array == nullptr) {
-      diagnostics.add(entry.key_position, entry.key, "expected [[rule]] tables and nothing else");
+      diagnostics.add(entry.key_position, entry.key,
+                      "expected [[rule]] tables and one table [fitted]");
       continue;
     }
     for (const Value& value : *array) {

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -29,9 +30,12 @@ struct SourceRule {
 
 struct SourceRules {
   std::vector<SourceRule> rules;
+  /// For each source, the numbers of data files that were fitted on it ("file: key"): it says
+  /// nothing about a run of other software unless they are left out.
+  std::map<std::string, std::vector<std::string>> fitted;
 };
 
-/// Reads a file of [[rule]] tables. Throws ConfigError.
+/// Reads a file of [[rule]] tables and one table [fitted]. Throws ConfigError.
 [[nodiscard]] SourceRules load_source_rules(config::Sources& sources, const std::string& path);
 
 }  // namespace foretrain::validation

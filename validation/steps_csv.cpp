@@ -30,9 +30,7 @@ class Row {
  public:
   explicit Row(const CsvRow& row) : row_(row) {}
 
-  [[nodiscard]] std::string_view cell(std::string_view column) const {
-    return row_.text(column);
-  }
+  [[nodiscard]] std::string_view cell(std::string_view column) const { return row_.text(column); }
   [[nodiscard]] std::optional<double> number(std::string_view column) const {
     return number_in(cell(column));
   }

@@ -95,7 +95,8 @@ SourceVerdict source_of(const std::string& group, const std::vector<Outcome>& ou
 
 }  // namespace
 
-Verdict verdict_of(const std::vector<Outcome>& outcomes) {
+Verdict verdict_of(const std::vector<Outcome>& outcomes,
+                   const std::map<std::string, std::vector<std::string>>& fitted) {
   Verdict verdict;
   verdict.sweeps = sweeps_of(outcomes);
   std::map<std::string, std::size_t> refusals;
@@ -109,6 +110,9 @@ Verdict verdict_of(const std::vector<Outcome>& outcomes) {
   }
   for (const std::string& group : groups) {
     verdict.sources.push_back(source_of(group, outcomes, verdict.sweeps));
+    if (const auto found = fitted.find(group); found != fitted.end()) {
+      verdict.sources.back().fitted = found->second;
+    }
   }
   verdict.all = source_of("", outcomes, verdict.sweeps);
   verdict.refusals.assign(refusals.begin(), refusals.end());

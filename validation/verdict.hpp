@@ -48,6 +48,7 @@ struct SourceVerdict {
   ErrorSummary allocator_memory;
   ErrorSummary device_memory;
   FitVerdict fit;
+  std::vector<std::string> fitted;  ///< numbers of data files that were fitted on this source
 };
 
 struct Verdict {
@@ -57,7 +58,10 @@ struct Verdict {
   std::vector<std::pair<std::string, std::size_t>> refusals;  ///< reason and count, most first
 };
 
-[[nodiscard]] Verdict verdict_of(const std::vector<Outcome>& outcomes);
+/// `fitted` says for a source what was fitted on it.
+[[nodiscard]] Verdict verdict_of(
+    const std::vector<Outcome>& outcomes,
+    const std::map<std::string, std::vector<std::string>>& fitted = {});
 
 /// The report for people: sources, sweeps, memory, the `worst` cases of each source, and what could
 /// not be expressed.

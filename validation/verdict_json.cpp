@@ -29,6 +29,9 @@ Json json_of(const SourceVerdict& source) {
                  {"wrong", source.fit.wrong},
                  {"uncertain", source.fit.uncertain},
                  {"out_of_memory", source.fit.out_of_memory}}}};
+  if (!source.fitted.empty()) {
+    json["fitted"] = source.fitted;
+  }
   if (source.sweeps > 0) {
     json["kendall_tau"] = source.mean_tau;
     json["regret"] = source.mean_regret;

@@ -74,13 +74,16 @@ std::string sources_text(const Verdict& verdict) {
       "times: predicted / measured - 1, in %; naive is half of peak\n"
       "  {:<28} {:>4} {:>6} {:>6} {:>6} {:>7} {:>7} {:>7} {:>6} {:>8}\n",
       "source", "n", "MAPE", "median", "p90", "bias", "worst", "naive", "tau", "regret %");
+  bool is_fitted = false;
   for (const SourceVerdict& source : verdict.sources) {
     if (source.time.count > 0) {
-      text += source_line(source.group, source);
+      text += source_line(source.group + (source.fitted.empty() ? "" : " *"), source);
+      is_fitted = is_fitted || !source.fitted.empty();
     }
   }
   text += source_line("all", verdict.all);
   const double margin = verdict.all.naive.mean_absolute - verdict.all.time.mean_absolute;
+  text += is_fitted ? "  * some numbers of its stack or platform were fitted on this source\n" : "";
   return text + fmt::format("  half of peak misses by {} points more than the prediction\n\n",
                             magnitude(margin));
 }

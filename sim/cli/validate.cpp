@@ -40,18 +40,16 @@ struct Options {
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
 };
 
-std::vector<Case> load(const Options& options, config::Sources& sources) {
+std::vector<Case> load(const Options& options, const validation::SourceRules& rules,
+                       config::Sources& sources) {
   std::vector<Case> cases;
   for (const std::string& path : options.paths) {
     auto more = validation::load_cases(sources, path);
     std::move(more.begin(), more.end(), std::back_inserter(cases));
   }
   if (!options.table.empty()) {
-    const std::string rules =
-        options.rules.empty() ? data_root() + "/validation/sources.toml" : options.rules;
     const auto table = validation::CsvTable::load(sources, options.table);
-    auto more = validation::cases_of(table, validation::load_source_rules(sources, rules),
-                                     options.table, options.qualities);
+    auto more = validation::cases_of(table, rules, options.table, options.qualities);
     std::move(more.begin(), more.end(), std::back_inserter(cases));
   }
   return cases;
@@ -102,7 +100,9 @@ void write_residuals(const std::string& path, const std::vector<Outcome>& outcom
 
 int validate_command(const Options& options, Console& console) {
   config::Sources sources;
-  std::vector<Case> cases = load(options, sources);
+  const validation::SourceRules rules = validation::load_source_rules(
+      sources, options.rules.empty() ? data_root() + "/validation/sources.toml" : options.rules);
+  std::vector<Case> cases = load(options, rules, sources);
   std::erase_if(cases, [&](const Case& one) {
     return !is_asked_for(options.groups, one.group) || !is_asked_for(options.ids, one.id);
   });
@@ -121,7 +121,8 @@ int validate_command(const Options& options, Console& console) {
     judging.overrides = validation::load_overrides(sources, options.overrides);
   }
   const std::vector<Outcome> outcomes = judge_all(cases, judging, options.jobs, console);
-  const validation::Verdict verdict = validation::verdict_of(outcomes);
+  const validation::Verdict verdict = validation::verdict_of(
+      outcomes, options.overrides.empty() ? rules.fitted : decltype(rules.fitted){});
   if (!options.residuals.empty()) {
     write_residuals(options.residuals, outcomes);
   }

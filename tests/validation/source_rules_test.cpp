@@ -2,6 +2,8 @@
 // Rules for sources: read from their file, in order, and wrong ones refused at their place.
 #include "validation/source_rules.hpp"
 
+#include <algorithm>
+
 #include "sim/core/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scratch_folder.hpp"
@@ -49,13 +51,31 @@ peak_tflops = 312
   CHECK(rule.peak_tflops == 312.0);
 }
 
+TEST_CASE("what was fitted on a source is in the file that is named", "[source_rules]") {
+  config::Sources sources;
+  const std::string root = FORETRAIN_SOURCE_DIR;
+  const SourceRules rules = load_source_rules(sources, root + "/validation/sources.toml");
+  CHECK_FALSE(rules.fitted.empty());
+  for (const auto& [source, numbers] : rules.fitted) {
+    for (const std::string& number : numbers) {
+      INFO(source << ": " << number);
+      const std::size_t colon = number.find(": ");
+      REQUIRE(colon != std::string::npos);
+      const std::string text = config::read_file(root + "/" + number.substr(0, colon));
+      CHECK(text.find("\n" + number.substr(colon + 2) + " = ") != std::string::npos);
+    }
+    CHECK(std::any_of(rules.rules.begin(), rules.rules.end(),
+                      [&](const SourceRule& rule) { return rule.group == source; }));
+  }
+}
+
 TEST_CASE("a wrong rule is refused", "[source_rules]") {
   CHECK(mistake_in("[[rule]]\nwhem = {}\n").find("unknown key") == 0);
   CHECK(mistake_in("[[rule]]\nwhen = { a = 1 }\n") == "expected text in quotes");
   CHECK(mistake_in("[[rule]]\nwhen = \"a\"\n") == "expected a table of columns");
   CHECK(mistake_in("[[rule]]\nsweep = \"a\"\n") == "expected an array of names");
   CHECK(mistake_in("[[rule]]\npeak_tflops = \"a\"\n") == "expected a number");
-  CHECK(mistake_in("x = 1\n") == "expected [[rule]] tables and nothing else");
+  CHECK(mistake_in("x = 1\n") == "expected [[rule]] tables and one table [fitted]");
 }
 
 }  // namespace
