@@ -79,8 +79,9 @@ std::vector<KindResiduals> residuals_of(const std::vector<Outcome>& outcomes) {
   std::map<std::string, ErrorsBySource> kinds;
   for (const Outcome& outcome : outcomes) {
     if (outcome.time) {
-      kinds[outcome.kind][outcome.group].push_back(outcome.time->error());
-      kinds[kEveryKind][outcome.group].push_back(outcome.time->error());
+      const std::string family = outcome.group.substr(0, outcome.group.find('-'));
+      kinds[outcome.kind][family].push_back(outcome.time->error());
+      kinds[kEveryKind][family].push_back(outcome.time->error());
     }
   }
   std::vector<KindResiduals> residuals;

@@ -13,8 +13,9 @@
 namespace foretrain::validation {
 
 /// The errors (predicted / measured - 1) of one kind of run. Each source weighs the same, however
-/// many runs it published. `within` counts the cases that fell between the quantiles of the other
-/// sources alone: each source was held out once.
+/// many runs it published; groups whose names agree up to the first dash are one source. `within`
+/// counts the cases that fell between the quantiles of the other sources alone: each source was
+/// held out once.
 struct KindResiduals {
   std::string kind;
   std::size_t sources = 0;

@@ -57,6 +57,17 @@ TEST_CASE("coverage counts cases within the band of the other sources", "[residu
   CHECK(find(residuals, "x").sources == 3);
 }
 
+TEST_CASE("groups that share the start of their name are one source", "[residuals]") {
+  std::vector<Outcome> outcomes;
+  add(outcomes, "a-1", "x", {0.1});
+  add(outcomes, "a-2", "x", {0.2});
+  add(outcomes, "b", "x", {0.3});
+  CHECK(residuals_of(outcomes).empty());
+  add(outcomes, "c", "x", {0.4});
+  CHECK(find(residuals_of(outcomes), "x").sources == 3);
+  CHECK(find(residuals_of(outcomes), "x").cases == 4);
+}
+
 TEST_CASE("a source of many runs weighs no more than one of few", "[residuals]") {
   std::vector<Outcome> outcomes;
   add(outcomes, "a", "x", std::vector<double>(100, 0.0));
