@@ -1,5 +1,5 @@
-// Double binary trees over the nodes, a chain inside each (NCCL's Tree): an all-reduce whose latency
-// grows with the logarithm of the number of nodes.
+// Double binary trees over the nodes, a chain inside each (Tree of NCCL): an all-reduce whose
+// latency grows with the logarithm of the number of nodes.
 //
 // Two trees carry half of the payload each, so that a node sends twice the payload, as in a ring of
 // many members; the flows are those of the rings.
