@@ -18,6 +18,9 @@ bool has_parameter_stream(const Run& run) {
   return is_sharded && (run.parallel.zero == 3 || run.stack.overlap_parameters);
 }
 
+// fp8 and fp4 are the widths of GEMM inputs; parameters travel in 16 bit.
+Bytes wire_size(const Run& run) { return std::max(Bytes(2), size_of(run.training.precision)); }
+
 bool is_hybrid(const Run& run) { return run.parallel.zero >= 1 && run.shards() < run.replicas(); }
 
 }  // namespace
@@ -49,7 +52,7 @@ void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t 
 
 void DataParallel::gather(std::int64_t parameters) {
   const Bytes unit =
-      Bytes(std::ceil((static_cast<double>(parameters) * size_of(run_.training.precision)).value));
+      Bytes(std::ceil((static_cast<double>(parameters) * wire_size(run_)).value));
   if (started_ && is_fully_sharded()) {  // at most two units are there at a time
     writer_.wait(parameters_, *started_);
   }
@@ -150,7 +153,7 @@ void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
   if (run_.shards() > 1 && parameters_ == kCompute) {
-    all_gather(kCompute, static_cast<double>(parameters) * size_of(run_.training.precision));
+    all_gather(kCompute, static_cast<double>(parameters) * wire_size(run_));
   }
 }
 
