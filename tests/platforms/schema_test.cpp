@@ -115,7 +115,9 @@ TEST_CASE("a cluster's sustained level replaces that of its GPU, and is named on
     }
   }
   CHECK(names == std::vector<std::string>{"sustained"});
-  CHECK(cluster_from(std::string(kClusterFile)).gpu.sustained.value == 1.0);
+  config::Sources sources;
+  CHECK(cluster_from(std::string(kClusterFile)).gpu.sustained.value ==
+        load_gpu(sources, "a100-sxm4-80gb", kPlatforms).sustained.value);
 }
 
 TEST_CASE("what a run says of the GPU's sustained level goes before the cluster's", "[platforms]") {
