@@ -31,7 +31,7 @@ TEST_CASE("an assignment replaces a value where it stands", "[config]") {
 }
 
 TEST_CASE("an assignment adds keys and the tables on the way", "[config]") {
-  CHECK(after("a = 1\n", "b.c.d=2") == "a = 1\n\n[b]\n\n[b.c]\nd = 2\n");
+  CHECK(after("a = 1\n", "b.c.d=2") == "a = 1\n\n[b.c]\nd = 2\n");
 }
 
 TEST_CASE("the value of an assignment is TOML", "[config]") {
