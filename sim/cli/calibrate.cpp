@@ -79,6 +79,7 @@ E value_in(const std::array<config::Choice<E>, N>& table, const std::string& nam
 template <class E, std::size_t N>
 std::vector<std::string> names_of(const std::array<config::Choice<E>, N>& table) {
   std::vector<std::string> names;
+  names.reserve(table.size());
   for (const config::Choice<E>& row : table) {
     names.emplace_back(row.name);
   }

@@ -44,10 +44,9 @@ std::string layout_text(const Run& run) {
       run.data_parallel(), run.num_gpus(), run.num_micro_batches(), run.training.micro_batch);
   for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
     const StageShape shape = stage_shape(run, stage);
-    text +=
-        fmt::format("  stage {}: {} layers{}{}, {} parameters per GPU\n", stage,
-                    shape.num_layers(), shape.has_embedding ? ", embedding" : "",
-                    shape.has_head ? ", head" : "", with_commas(shape.parameters));
+    text += fmt::format("  stage {}: {} layers{}{}, {} parameters per GPU\n", stage,
+                        shape.num_layers(), shape.has_embedding ? ", embedding" : "",
+                        shape.has_head ? ", head" : "", with_commas(shape.parameters));
   }
   return text + fmt::format("model FLOPs per step: {}, with recomputation {}\n",
                             config::show(model_flops(run)), config::show(hardware_flops(run)));

@@ -51,8 +51,7 @@ void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t 
 }
 
 void DataParallel::gather(std::int64_t parameters) {
-  const Bytes unit =
-      Bytes(std::ceil((static_cast<double>(parameters) * wire_size(run_)).value));
+  const Bytes unit = Bytes(std::ceil((static_cast<double>(parameters) * wire_size(run_)).value));
   if (started_ && is_fully_sharded()) {  // at most two units are there at a time
     writer_.wait(parameters_, *started_);
   }
