@@ -57,9 +57,9 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
 }
 
 Bytes hidden_state_bytes(const Run& run) {
-  return static_cast<double>(run.training.micro_batch * run.training.sequence_length /
-                             run.parallel.context) *
-         static_cast<double>(run.model.hidden) *
+  const std::int64_t tokens =
+      run.training.micro_batch * (run.training.sequence_length / run.parallel.context);
+  return static_cast<double>(tokens) * static_cast<double>(run.model.hidden) *
          std::max(Bytes(2), size_of(run.training.precision));  // fp8 is for GEMM inputs only
 }
 

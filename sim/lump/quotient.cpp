@@ -164,6 +164,9 @@ class QuotientMaker {
     for (const auto& [route, count] : times) {
       factor = std::gcd(factor, count);
     }
+    if (factor == 0) {  // nothing crosses it
+      return;
+    }
     const LinkId id(costs_->links.links.size());
     costs_->links.links.push_back({link.name, link.capacity / factor});
     for (const auto& [route, count] : times) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sim/core/error.hpp"
+
 namespace foretrain {
 namespace {
 
@@ -177,6 +179,7 @@ Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
     mean.host += weight * one.host;
     mean.bubble += weight * one.bubble;
   }
+  FORETRAIN_ASSERT(num_ranks > 0, "a mean over no ranks");
   std::vector<Picoseconds*> parts = parts_of(mean);
   std::vector<std::int64_t> remainders;
   std::int64_t missing = mean.step.count;

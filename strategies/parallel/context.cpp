@@ -8,9 +8,9 @@ namespace foretrain {
 ContextParallel::ContextParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
   const double tokens = static_cast<double>(run.training.micro_batch) *
                         static_cast<double>(run.training.sequence_length);
-  const double width =
-      2.0 * static_cast<double>(run.model.kv_heads / run.parallel.tensor * run.model.head_dim);
-  keys_and_values_ = tokens * width * std::max(Bytes(2), size_of(run.training.precision));
+  const std::int64_t width = 2 * (run.model.kv_heads / run.parallel.tensor) * run.model.head_dim;
+  keys_and_values_ =
+      tokens * static_cast<double>(width) * std::max(Bytes(2), size_of(run.training.precision));
   if (run.stack.overlap_context && run.parallel.context > 1) {
     stream_ = writer.add_stream("context");
   }

@@ -12,8 +12,13 @@ std::vector<Rank> Layout::tensor_group(std::size_t data_index, std::size_t stage
 }
 
 std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage) const {
+  return neighbours(tensor_index, 0, data, stage);
+}
+
+std::vector<Rank> Layout::neighbours(std::size_t tensor_index, std::size_t first, std::size_t count,
+                                     std::size_t stage) const {
   std::vector<Rank> members;
-  for (std::size_t d = 0; d < data; ++d) {
+  for (std::size_t d = first; d < first + count; ++d) {
     members.push_back(rank(tensor_index, d, stage));
   }
   return members;
@@ -21,20 +26,12 @@ std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage
 
 std::vector<Rank> Layout::context_group(std::size_t tensor_index, std::size_t group,
                                         std::size_t stage) const {
-  std::vector<Rank> members;
-  for (std::size_t d = group * context; d < (group + 1) * context; ++d) {
-    members.push_back(rank(tensor_index, d, stage));
-  }
-  return members;
+  return neighbours(tensor_index, group * context, context, stage);
 }
 
 std::vector<Rank> Layout::shard_group(std::size_t tensor_index, std::size_t group,
                                       std::size_t stage) const {
-  std::vector<Rank> members;
-  for (std::size_t d = group * shard; d < (group + 1) * shard; ++d) {
-    members.push_back(rank(tensor_index, d, stage));
-  }
-  return members;
+  return neighbours(tensor_index, group * shard, shard, stage);
 }
 
 std::vector<Rank> Layout::replica_group(std::size_t tensor_index, std::size_t offset,

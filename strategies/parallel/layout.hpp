@@ -42,6 +42,11 @@ struct Layout {
                                                   std::size_t data_index) const;
   /// All ranks of one replica, which share the norm of the gradients.
   [[nodiscard]] std::vector<Rank> model_group(std::size_t data_index) const;
+
+ private:
+  /// `count` replicas next to one another.
+  [[nodiscard]] std::vector<Rank> neighbours(std::size_t tensor_index, std::size_t first,
+                                             std::size_t count, std::size_t stage) const;
 };
 
 }  // namespace foretrain

@@ -254,7 +254,8 @@ class Calibrator {
     for (const MeasuredKernel* row : rows) {
       parts[part_of(*row, rows.size())].push_back(row);
     }
-    for (const auto& [part, left_out] : parts) {
+    for (const auto& [name, left_out] : parts) {
+      const std::string& part = name;  // clang 14 takes no binding into a lambda
       Rows others;
       std::copy_if(rows.begin(), rows.end(), std::back_inserter(others),
                    [&](const MeasuredKernel* row) { return part_of(*row, rows.size()) != part; });
@@ -359,7 +360,7 @@ class Calibrator {
                        }});
     }
     if (!slots.empty() && slots.front().is_written) {
-      slots = best_form(rows, std::move(slots), key, dtype);
+      slots = best_form(rows, slots, key, dtype);
     }
     Gpu fitted = gpu_;
     const Scores scores = fit_table(rows, slots, fitted);
@@ -675,7 +676,8 @@ Errors errors_of(std::vector<double> errors) {
   }
   std::sort(errors.begin(), errors.end());
   const auto at = [&](double share) {
-    return errors[static_cast<std::size_t>(share * static_cast<double>(errors.size() - 1) + 0.5)];
+    return errors[static_cast<std::size_t>(
+        std::lround(share * static_cast<double>(errors.size() - 1)))];
   };
   double sum = 0;
   for (const double error : errors) {
