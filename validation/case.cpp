@@ -39,6 +39,7 @@ std::vector<Case> load_cases(config::Sources& sources, const std::string& path) 
   }
   std::sort(files.begin(), files.end());
   std::vector<Case> cases;
+  cases.reserve(files.size());
   for (const fs::path& file : files) {
     cases.push_back(load_case(sources, file));
   }

@@ -110,7 +110,7 @@ class Minimiser {
       }
     }
     const double before = loss(now_, scale_);
-    for (; damping < 1e12; damping *= 4) {
+    while (damping < 1e12) {
       const std::vector<double> next = moved(damped_step(weighted, target, damping));
       const Eigen::VectorXd then = vector_of(residuals_(next));
       if (then.allFinite() && loss(then, scale_) < before * (1 - 1e-12)) {
@@ -119,6 +119,7 @@ class Minimiser {
         damping = std::max(1e-12, damping / 9);
         return true;
       }
+      damping *= 4;
     }
     return false;
   }
