@@ -99,7 +99,9 @@ class Calibrator {
 
   GpuCalibration run() {
     add_placeholders();
+    restore_earlier();
     gpu_ = parsed(tree_);
+    gpu_.sustained.value = 1;  // what whole steps sustain is not in a table of kernels
     drop_unsupported();
     for (const auto& [name, dtype] : kDtypeNames) {
       calibrate_gemm(std::string(name), dtype);
@@ -126,9 +128,27 @@ class Calibrator {
       }
     }
     for (const std::string& key : keys) {
+      if (const Value* value = find_key(tree_, key)) {
+        earlier_.emplace_back(key, *value);
+      }
+    }
+    for (const std::string& key : keys) {
       erase_key(tree_, key);
     }
     erase_key(tree_, "calibration");
+  }
+
+  // What an earlier table fitted and this one has no rows for stands as it was.
+  void restore_earlier() {
+    for (auto& [key, value] : earlier_) {
+      const std::string& name = key;
+      const bool is_fitted_again =
+          std::any_of(by_table_.begin(), by_table_.end(),
+                      [&name](const auto& table) { return name.starts_with(table.first); });
+      if (!is_fitted_again && find_key(tree_, key) == nullptr) {
+        put_key(tree_, key, std::move(value));
+      }
+    }
   }
 
   // A number to start from, so that the file can be read; `free_` remembers that it is ours to set.
@@ -656,7 +676,8 @@ class Calibrator {
   Value tree_;
   std::map<std::string, Rows> by_table_;
   std::set<std::string> whole_;  ///< tables of which the base file has nothing
-  std::set<std::string> free_;   ///< keys that the base file leaves to us
+  std::vector<std::pair<std::string, Value>> earlier_;  ///< fitted before, as the base file has it
+  std::set<std::string> free_;                          ///< keys that the base file leaves to us
   std::map<std::string, std::pair<std::string, std::string>> words_;  ///< key -> source, basis
   Gpu gpu_;
   GpuCalibration result_;
