@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sim/report/breakdown.hpp"
+
 namespace foretrain {
 namespace {
 
@@ -24,8 +26,11 @@ std::vector<Change> changes_of(const Body& body, const std::vector<std::vector<S
       }
     }
   }
-  std::stable_sort(changes.begin(), changes.end(),
-                   [](const Change& a, const Change& b) { return a.time < b.time; });
+  // To the picosecond: where a stream waited for another, their clocks may differ by a rounding
+  // error, and what was freed before the event must not count as held after it.
+  std::stable_sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) {
+    return to_picoseconds(a.time) < to_picoseconds(b.time);
+  });
   return changes;
 }
 

@@ -31,7 +31,7 @@ const KindResiduals& find(const std::vector<KindResiduals>& residuals, const std
   throw std::runtime_error("no residuals of " + kind);
 }
 
-TEST_CASE("a kind needs three sources; all runs always count", "[residuals]") {
+TEST_CASE("a kind needs three sources, and all runs always count", "[residuals]") {
   std::vector<Outcome> outcomes;
   add(outcomes, "a", "x", {0.1});
   add(outcomes, "b", "x", {0.2});

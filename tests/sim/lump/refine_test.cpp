@@ -106,7 +106,7 @@ TEST_CASE("labels and numbers of edges tell nodes apart", "[lump]") {
 TEST_CASE("a node and its neighbour may swap classes without becoming alike", "[lump]") {
   // Pairs joined by label 0: A-B and B-A are the same, A-A and B-B are not.
   ColouredGraph graph;
-  for (const std::uint64_t colour : {0, 1, 1, 0, 0, 0, 1, 1}) {
+  for (const std::uint64_t colour : {0U, 1U, 1U, 0U, 0U, 0U, 1U, 1U}) {
     graph.add_node({colour});
   }
   join_all(graph, {{0, 1}, {2, 3}, {4, 5}, {6, 7}});
