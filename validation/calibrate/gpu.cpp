@@ -65,6 +65,7 @@ std::vector<double> values_of(const RobustFit& fit) {
 
 RobustFit fit_rows(const Rows& rows, const std::vector<Slot>& slots, Gpu gpu, double scale = 0) {
   std::vector<Bounded> ranges;
+  ranges.reserve(slots.size());
   for (const Slot& slot : slots) {
     ranges.push_back(slot.range);
   }
