@@ -31,7 +31,7 @@ constexpr std::uint64_t word_of(std::uint32_t label, std::uint32_t colour) {
   return (static_cast<std::uint64_t>(label) << 32U) | colour;
 }
 
-constexpr std::uint32_t kOwn = 0xffffffff;  // no edge has this label
+constexpr std::uint32_t kItself = 0xffffffff;  // no edge has this label
 
 class Refinement {
  public:
@@ -90,7 +90,7 @@ class Refinement {
     for (std::size_t i = begins_[node.index()]; i < begins_[node.index() + 1]; ++i) {
       sum += mix(word_of(neighbours_[i].label, partition.of(neighbours_[i].node).value));
     }
-    return mix(sum + mix(word_of(kOwn, partition.of(node).value)));
+    return mix(sum + mix(word_of(kItself, partition.of(node).value)));
   }
 
   std::vector<std::uint64_t> sees(const Partition& partition, NodeId node) const {
@@ -134,7 +134,7 @@ NodeId ColouredGraph::add_node(const std::vector<std::uint64_t>& colour) {
 }
 
 void ColouredGraph::join(NodeId a, NodeId b, std::size_t label) {
-  FORETRAIN_ASSERT(label < kOwn, "a label beyond 32 bits");
+  FORETRAIN_ASSERT(label < kItself, "a label beyond 32 bits");
   edges_.push_back({a, b, static_cast<std::uint32_t>(label)});
 }
 
