@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include "platforms/topology/topology.hpp"
 #include "sim/config/catalogue.hpp"
@@ -30,20 +31,19 @@ std::vector<SizeShare> read_size_shares(Reader& table) {
   return points;
 }
 
-std::string read_topology(Reader& table, TopologyScope scope) {
-  std::vector<config::Choice<std::string_view>> choices;
-  for (const TopologyRow& row : topologies()) {
-    if (row.scope == scope) {
-      choices.push_back({row.name, row.name});
-    }
+/// The row of a table that a cluster's file names.
+template <class Row>
+const Row& read_topology(Reader& table, std::span<const Row> rows) {
+  std::vector<config::Choice<const Row*>> choices;
+  choices.reserve(rows.size());
+  for (const Row& row : rows) {
+    choices.push_back({row.name, &row});
   }
-  return std::string(
-      table.choice("topology", std::span<const config::Choice<std::string_view>>(choices)));
+  return *table.choice("topology", std::span<const config::Choice<const Row*>>(choices));
 }
 
-Interconnect read_interconnect(Reader table, TopologyScope scope) {
+Interconnect read_interconnect(Reader& table) {
   Interconnect interconnect;
-  interconnect.topology = read_topology(table, scope);
   interconnect.rate = table.get<Sourced<BytesPerSecond>>("rate");
   if (table.has("rate") && interconnect.rate.value <= BytesPerSecond(0)) {
     table.fail("rate", "expected a rate greater than zero");
@@ -51,16 +51,52 @@ Interconnect read_interconnect(Reader table, TopologyScope scope) {
   interconnect.achieved = table.fraction("achieved", 0.01, 1.0);
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
   interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
-  if (scope == TopologyScope::fabric && table.has("node_hop_latency")) {
-    interconnect.node_hop_latency = table.get<Sourced<Seconds>>("node_hop_latency");
-  }
   interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
   interconnect.size_shares = read_size_shares(table);
   if (table.has("size_shares")) {
     interconnect.size_shares_source = table.get<std::string>("size_shares_source");
   }
-  table.finish();
   return interconnect;
+}
+
+void read_node(Reader table, Cluster& cluster) {
+  const auto& row = read_topology(table, node_topologies());
+  cluster.node = read_interconnect(table);
+  cluster.node_wiring = row.read(table, {static_cast<std::size_t>(cluster.gpus_per_node),
+                                         static_cast<std::size_t>(cluster.nics_per_node)});
+  table.finish();
+}
+
+std::vector<SlowPort> read_slow_ports(Reader& table, const Cluster& cluster) {
+  std::vector<SlowPort> ports;
+  for (Reader& entry : table.children("slow_ports")) {
+    SlowPort port;
+    port.node = entry.count("node", config::Range{0, cluster.nodes - 1});
+    port.nic = entry.maybe_count("nic", config::Range{0, cluster.nics_per_node - 1});
+    port.rate = entry.get<Sourced<BytesPerSecond>>("rate");
+    if (entry.has("rate") && port.rate.value <= BytesPerSecond(0)) {
+      entry.fail("rate", "expected a rate greater than zero");
+    }
+    entry.finish();
+    ports.push_back(std::move(port));
+  }
+  return ports;
+}
+
+void read_fabric(Reader table, Cluster& cluster) {
+  const auto& row = read_topology(table, fabric_topologies());
+  cluster.fabric = read_interconnect(table);
+  if (table.has("node_hop_latency")) {
+    cluster.fabric.node_hop_latency = table.get<Sourced<Seconds>>("node_hop_latency");
+  }
+  cluster.fabric_wiring = row.read(table);
+  const auto most = static_cast<std::int64_t>(cluster.fabric_wiring->max_nodes());
+  if (most > 0 && cluster.nodes > most) {
+    table.fail("topology", "holds " + std::to_string(most) +
+                               " nodes, but nodes = " + std::to_string(cluster.nodes));
+  }
+  cluster.slow_ports = read_slow_ports(table, cluster);
+  table.finish();
 }
 
 // The file of the cluster's GPU; a path is relative to the cluster's file. Nothing after a mistake.
@@ -107,7 +143,114 @@ void apply_sustained(Cluster& cluster, const config::Value* gpu_overrides) {
   }
 }
 
+// Parts of unlike size would leave ranks of one tensor group on unlike nodes.
+void check_parts(Reader& reader, const Cluster& cluster) {
+  for (const ClusterPart& part : cluster.parts) {
+    if (part.cluster->gpus_per_node != cluster.gpus_per_node) {
+      reader.fail("parts", part.cluster->name + " has " +
+                               std::to_string(part.cluster->gpus_per_node) + " GPUs per node and " +
+                               cluster.parts.front().cluster->name + " " +
+                               std::to_string(cluster.gpus_per_node) +
+                               ": nodes of unlike size cannot be mixed");
+    }
+  }
+}
+
+void take_node_of_first_part(Cluster& cluster) {
+  const Cluster& first = *cluster.parts.front().cluster;
+  cluster.gpu = first.gpu;
+  cluster.gpus_per_node = first.gpus_per_node;
+  cluster.nics_per_node = first.nics_per_node;
+  cluster.sustained = first.sustained;
+  cluster.node = first.node;
+  cluster.node_wiring = first.node_wiring;
+}
+
+std::string part_path(Reader& entry, const std::string& name) {
+  const config::Source* const file = entry.position_of("cluster").source;
+  return config::is_path(name) && file != nullptr
+             ? (std::filesystem::path(file->name).parent_path() / name).string()
+             : name;
+}
+
+void read_size(Reader& reader, Cluster& cluster) {
+  cluster.gpus_per_node = reader.count("gpus_per_node", {1, 1024});
+  cluster.nics_per_node = reader.count("nics_per_node", {1, 1024});
+  cluster.nodes = reader.count("nodes", 1, {1, 1'000'000});
+  if (reader.has("sustained")) {
+    cluster.sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
+  }
+}
+
+// [[parts]]: cluster = a name in clusters/ or a path relative to this file, nodes = how many.
+void read_parts(Reader& reader, config::Sources& sources, const std::string& platforms_directory,
+                const PlatformOverrides& overrides, Cluster& cluster) {
+  for (Reader& entry : reader.children("parts")) {
+    ClusterPart part;
+    const std::string name = entry.get<std::string>("cluster");
+    part.nodes = entry.count("nodes", config::Range{1, 1'000'000});
+    if (!name.empty()) {
+      try {
+        part.cluster = std::make_shared<const Cluster>(load_cluster(
+            sources, part_path(entry, name), platforms_directory, {nullptr, overrides.gpu, true}));
+      } catch (const ConfigError& error) {
+        entry.fail("cluster", error.diagnostics().front().message);
+      }
+    }
+    entry.finish();
+    if (part.cluster) {
+      cluster.nodes += part.nodes;
+      cluster.parts.push_back(std::move(part));
+    }
+  }
+  if (!cluster.parts.empty()) {
+    take_node_of_first_part(cluster);
+    check_parts(reader, cluster);
+  }
+}
+
+std::int64_t greatest_common_divisor(const std::vector<ClusterPart>& parts) {
+  std::int64_t divisor = 0;
+  for (const ClusterPart& part : parts) {
+    divisor = std::gcd(divisor, part.nodes);
+  }
+  return divisor;
+}
+
 }  // namespace
+
+std::vector<const Cluster*> Cluster::kinds() const {
+  if (parts.empty()) {
+    return {this};
+  }
+  std::vector<const Cluster*> kinds;
+  kinds.reserve(parts.size());
+  for (const ClusterPart& part : parts) {
+    kinds.push_back(part.cluster.get());
+  }
+  return kinds;
+}
+
+std::int64_t Cluster::node_unit() const {
+  std::int64_t unit = 0;
+  for (const ClusterPart& part : parts) {
+    unit += part.nodes / greatest_common_divisor(parts);
+  }
+  return parts.empty() ? 1 : unit;
+}
+
+std::vector<std::int64_t> Cluster::nodes_of_kinds(std::int64_t total) const {
+  FORETRAIN_ASSERT(total % node_unit() == 0, "a mixed cluster of a size that splits a kind");
+  if (parts.empty()) {
+    return {total};
+  }
+  std::vector<std::int64_t> counts;
+  counts.reserve(parts.size());
+  for (const ClusterPart& part : parts) {
+    counts.push_back(part.nodes / greatest_common_divisor(parts) * (total / node_unit()));
+  }
+  return counts;
+}
 
 double Interconnect::share_at(Bytes payload) const {
   if (size_shares.empty()) {
@@ -131,18 +274,24 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   Cluster cluster;
   cluster.name = reader.get<std::string>("name");
   cluster.source = reader.get<std::string>("source");
-  cluster.gpus_per_node = reader.count("gpus_per_node", {1, 1024});
-  cluster.nics_per_node = reader.count("nics_per_node", {1, 1024});
-  cluster.nodes = reader.count("nodes", 1, {1, 1'000'000});
+  const bool is_mixed = reader.has("parts");
+  if (is_mixed && overrides.is_part) {
+    reader.fail("parts",
+                "a part of a mixed cluster cannot be mixed itself: name its parts instead");
+    return cluster;
+  }
+  if (is_mixed) {
+    cluster.nodes = 0;
+    read_parts(reader, sources, platforms_directory, overrides, cluster);
+  } else {
+    read_size(reader, cluster);
+    read_node(reader.child("node"), cluster);
+  }
   cluster.max_nodes = reader.count("max_nodes", 0, {1, 1'000'000});
   check_counts(reader, cluster);
-  if (reader.has("sustained")) {
-    cluster.sustained = reader.fraction("sustained", kLeastSustained, kMostSustained);
-  }
-  cluster.node = read_interconnect(reader.child("node"), TopologyScope::node);
-  cluster.fabric = read_interconnect(reader.child("fabric"), TopologyScope::fabric);
-
-  const std::optional<std::string> gpu = find_gpu(reader, platforms_directory);
+  read_fabric(reader.child("fabric"), cluster);
+  const std::optional<std::string> gpu =
+      is_mixed ? std::nullopt : find_gpu(reader, platforms_directory);
   reader.finish();
   // The GPU file reports its own mistakes; those of this file come first.
   if (gpu && reader.diagnostics().empty()) {

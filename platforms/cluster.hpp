@@ -10,6 +10,7 @@
 
 #include "platforms/fact.hpp"
 #include "platforms/gpu.hpp"
+#include "platforms/topology/topology.hpp"
 #include "sim/program/network.hpp"
 
 namespace foretrain {
@@ -25,7 +26,6 @@ struct SizeShare {
 /// collective_latency + s * hop_latency besides its transfers. Of a group that spans nodes, a step
 /// that leaves a node costs the fabric's hop_latency, the others its node_hop_latency.
 struct Interconnect {
-  std::string topology;          ///< a row of platforms/topology
   Sourced<BytesPerSecond> rate;  ///< per direction: per GPU inside a node, per NIC between nodes
   Sourced<double> achieved;      ///< share of `rate` that large transfers reach
   Sourced<Seconds> collective_latency;               ///< fixed cost of one collective
@@ -40,23 +40,52 @@ struct Interconnect {
   [[nodiscard]] double share_at(Bytes payload) const;
 };
 
+struct Cluster;
+
+/// Nodes of one kind in a mixed cluster: those of another cluster's file.
+struct ClusterPart {
+  std::shared_ptr<const Cluster> cluster;
+  std::int64_t nodes = 1;  ///< at the mixed cluster's default size
+};
+
+/// The port of a node's NICs is slower than the others, as with an older switch or cable.
+struct SlowPort {
+  std::int64_t node = 0;
+  std::optional<std::int64_t> nic;  ///< all of the node's, unless given
+  Sourced<BytesPerSecond> rate;
+};
+
+/// GPU, nics_per_node and node of a mixed cluster are those of its first part.
 struct Cluster {
   std::string name;
   std::string source;
+  std::vector<ClusterPart> parts;  ///< in the order of the nodes; empty: all nodes are alike
   Gpu gpu;
   std::int64_t gpus_per_node = 8;
-  std::int64_t nics_per_node = 8;  ///< at most gpus_per_node; GPU i uses NIC i * nics / gpus
-  std::int64_t nodes = 1;          ///< default size; a run file may say another
-  std::int64_t max_nodes = 0;      ///< 0: no limit known
+  std::int64_t nics_per_node = 8;            ///< at most gpus_per_node
+  std::int64_t nodes = 1;                    ///< default size; a run file may say another
+  std::int64_t max_nodes = 0;                ///< 0: no limit known
   std::optional<Sourced<double>> sustained;  ///< replaces the GPU's: clocks and power of this site
   Interconnect node;
   Interconnect fabric;
+  std::shared_ptr<const NodeWiring> node_wiring = nvswitch();
+  std::shared_ptr<const FabricWiring> fabric_wiring = non_blocking();
+  std::vector<SlowPort> slow_ports;
+
+  /// The kinds of nodes: the parts' clusters, or this one.
+  [[nodiscard]] std::vector<const Cluster*> kinds() const;
+  /// How many nodes of each kind this many nodes have, in the proportion of the default size.
+  /// REQUIRES: a multiple of node_unit().
+  [[nodiscard]] std::vector<std::int64_t> nodes_of_kinds(std::int64_t nodes) const;
+  /// The number of nodes that holds every kind in its proportion; 1 where all nodes are alike.
+  [[nodiscard]] std::int64_t node_unit() const;
 };
 
 /// Tables that replace keys of a cluster's file and of its GPU's.
 struct PlatformOverrides {
   const config::Value* cluster = nullptr;
   const config::Value* gpu = nullptr;
+  bool is_part = false;  ///< the file is part of a mixed cluster and must not be mixed itself
 };
 
 [[nodiscard]] Cluster read_cluster(config::Reader& reader, config::Sources& sources,
@@ -74,28 +103,51 @@ struct PlatformOverrides {
 /// Device d is GPU d % gpus_per_node of node d / gpus_per_node.
 class Machine {
  public:
-  virtual ~Machine() = default;
+  /// REQUIRES: nodes is positive and a multiple of cluster.node_unit().
+  Machine(Cluster cluster, std::size_t nodes);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] const Network& network() const { return network_; }
+  [[nodiscard]] Network& network() { return network_; }
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
   [[nodiscard]] std::size_t num_devices() const { return num_devices_; }
-  [[nodiscard]] std::size_t node_of(DeviceId device) const;
-  [[nodiscard]] std::size_t local_index(DeviceId device) const;
+  [[nodiscard]] std::size_t node_of(DeviceId device) const {
+    return device.index() / gpus_per_node_;
+  }
+  [[nodiscard]] std::size_t local_index(DeviceId device) const {
+    return device.index() % gpus_per_node_;
+  }
+  /// Which of cluster().kinds() a node is of.
+  [[nodiscard]] std::size_t kind_of(std::size_t node) const { return kind_of_node_[node]; }
+  [[nodiscard]] const Gpu& gpu_of(DeviceId device) const;
+  /// What joins the GPUs of a node.
+  [[nodiscard]] const Interconnect& inside(std::size_t node) const;
+  /// The NIC of its node that a device sends through.
+  [[nodiscard]] std::size_t nic_of(DeviceId device) const;
+  [[nodiscard]] std::size_t num_nics(std::size_t node) const;
 
   /// Appends the links from one device to another, in order. REQUIRES: from != to.
-  virtual void append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const = 0;
+  void append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const;
+  /// The rings inside a node over these of its devices; see NodeTopology::rings.
+  /// REQUIRES: the devices are of one node and ascend.
+  [[nodiscard]] std::vector<RingOrder> rings(const std::vector<DeviceId>& members) const;
 
- protected:
-  Machine(Cluster cluster, std::size_t nodes);
+ private:
+  void append_way_out(DeviceId from, std::size_t nic, std::vector<LinkId>& links) const;
 
   Cluster cluster_;
+  std::vector<const Cluster*> kinds_;  // parts of cluster_, or itself
+  std::size_t gpus_per_node_;
   std::size_t num_devices_;
   Network network_;
+  std::vector<std::size_t> kind_of_node_;
+  std::vector<std::size_t> first_nic_;  // by node; of the fabric's ports
+  std::vector<std::unique_ptr<NodeTopology>> nodes_;
+  std::unique_ptr<FabricTopology> fabric_;
 };
 
-/// REQUIRES: nodes >= 1.
+/// REQUIRES: as for Machine.
 [[nodiscard]] std::unique_ptr<Machine> build_machine(const Cluster& cluster, std::size_t nodes);
 
 /// The resolved platform for people: its size, its links, and one line per number with its origin.

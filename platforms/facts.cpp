@@ -59,6 +59,14 @@ void append_shares(const Interconnect& interconnect, const std::string& name, st
   }
 }
 
+void append_with_prefix(std::vector<Fact> facts, const std::string& prefix,
+                        std::vector<Fact>& all) {
+  for (Fact& each : facts) {
+    each.name = prefix + each.name;
+    all.push_back(std::move(each));
+  }
+}
+
 }  // namespace
 
 std::string show_number(double value) { return fmt::format("{:.4g}", value); }
@@ -119,19 +127,63 @@ std::string fact_table(const std::vector<Fact>& facts) {
   return text;
 }
 
-std::vector<Fact> facts(const Cluster& cluster) {
-  std::vector<Fact> all;
-  if (cluster.sustained) {
-    all.push_back(fact("sustained", *cluster.sustained));
+namespace {
+
+// Of one kind of node: its GPU and what joins them.
+void append_kind(const Cluster& kind, const std::string& prefix, std::vector<Fact>& all) {
+  if (kind.sustained) {
+    all.push_back(fact(prefix + "sustained", *kind.sustained));
   }
-  append_interconnect(cluster.node, "node.", all);
-  append_interconnect(cluster.fabric, "fabric.", all);
-  for (Fact& each : facts(cluster.gpu)) {
-    if (cluster.sustained && each.name == "sustained") {
+  append_interconnect(kind.node, prefix + "node.", all);
+  append_with_prefix(kind.node_wiring->facts(), prefix + "node.", all);
+  for (Fact& each : facts(kind.gpu)) {
+    if (kind.sustained && each.name == "sustained") {
       continue;  // the cluster's has replaced it
     }
-    each.name = "gpu." + each.name;
+    each.name = prefix + "gpu." + each.name;
     all.push_back(std::move(each));
+  }
+}
+
+void append_fabric(const Cluster& cluster, std::vector<Fact>& all) {
+  append_interconnect(cluster.fabric, "fabric.", all);
+  append_with_prefix(cluster.fabric_wiring->facts(), "fabric.", all);
+  for (const SlowPort& port : cluster.slow_ports) {
+    all.push_back(fact(fmt::format("fabric.slow_ports.node {}{}", port.node,
+                                   port.nic ? fmt::format(" nic {}", *port.nic) : ""),
+                       port.rate));
+  }
+}
+
+// Each line of a drawing under the line that names it.
+std::string indented(const std::string& drawing) {
+  std::string text;
+  for (const char letter : drawing) {
+    text += text.empty() || text.back() == '\n' ? "    " : "";
+    text += letter;
+  }
+  return text;
+}
+
+void append_kind_drawing(const Cluster& kind, std::int64_t nodes, std::string& text) {
+  text += fmt::format("  {} nodes of {} x {} ({} SMs), {} NICs; inside: {}\n", nodes,
+                      kind.gpus_per_node, kind.gpu.name, kind.gpu.sms, kind.nics_per_node,
+                      kind.node_wiring->name());
+  text += indented(kind.node_wiring->drawing({static_cast<std::size_t>(kind.gpus_per_node),
+                                              static_cast<std::size_t>(kind.nics_per_node)}));
+  append_shares(kind.node, "node.size_shares", text);
+}
+
+}  // namespace
+
+std::vector<Fact> facts(const Cluster& cluster) {
+  std::vector<Fact> all;
+  append_fabric(cluster, all);
+  if (cluster.parts.empty()) {
+    append_kind(cluster, "", all);
+  }
+  for (const ClusterPart& part : cluster.parts) {
+    append_kind(*part.cluster, part.cluster->name + ": ", all);
   }
   return all;
 }
@@ -140,12 +192,16 @@ std::string describe(const Machine& machine) {
   const Cluster& cluster = machine.cluster();
   const std::size_t nodes = machine.num_devices() / static_cast<std::size_t>(cluster.gpus_per_node);
   std::string text =
-      fmt::format("{}: {} nodes x {} {} ({} SMs), {} NICs per node, {} links\n  {}\n", cluster.name,
-                  nodes, cluster.gpus_per_node, cluster.gpu.name, cluster.gpu.sms,
-                  cluster.nics_per_node, machine.network().links.size(), cluster.source);
-  text += fmt::format("  inside a node: {}; between nodes: {}\n", cluster.node.topology,
-                      cluster.fabric.topology);
-  append_shares(cluster.node, "node.size_shares", text);
+      fmt::format("{}: {} nodes, {} GPUs, {} links\n  {}\n", cluster.name, nodes,
+                  machine.num_devices(), machine.network().links.size(), cluster.source);
+  const auto counts = cluster.nodes_of_kinds(static_cast<std::int64_t>(nodes));
+  const std::vector<const Cluster*> kinds = cluster.kinds();
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    append_kind_drawing(*kinds[i], counts[i], text);
+  }
+  text += fmt::format("  between nodes: {}\n", cluster.fabric_wiring->name());
+  text += indented(
+      cluster.fabric_wiring->drawing(nodes, static_cast<std::size_t>(cluster.nics_per_node)));
   append_shares(cluster.fabric, "fabric.size_shares", text);
   return text + fact_table(facts(cluster));
 }

@@ -1,86 +1,121 @@
-// Wires a cluster of a given size: one topology per node joins its GPUs, one joins all NICs.
+// Wires a cluster of a given size: one topology per node joins its GPUs and leads to its NICs, one
+// joins all NICs.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <utility>
 
 #include "platforms/cluster.hpp"
-#include "platforms/topology/topology.hpp"
 #include "sim/core/error.hpp"
 
 namespace foretrain {
 namespace {
 
-std::vector<Port> ports_of(std::size_t node, std::size_t count, const char* kind) {
-  std::vector<Port> ports;
-  for (std::size_t i = 0; i < count; ++i) {
-    ports.push_back(
-        {"node " + std::to_string(node) + " " + kind + " " + std::to_string(i), node, i});
-  }
-  return ports;
+NodeSize size_of(const Cluster& kind) {
+  return {static_cast<std::size_t>(kind.gpus_per_node),
+          static_cast<std::size_t>(kind.nics_per_node)};
 }
 
-BytesPerSecond capacity_of(const Interconnect& interconnect) {
-  return interconnect.rate.value * interconnect.achieved.value;
+BytesPerSecond achieved_by(const Interconnect& fabric) {
+  return fabric.rate.value * fabric.achieved.value;
 }
 
-class SwitchedMachine : public Machine {
- public:
-  SwitchedMachine(const Cluster& description, std::size_t nodes)
-      : Machine(description, nodes),
-        gpus_(static_cast<std::size_t>(description.gpus_per_node)),
-        nics_(static_cast<std::size_t>(description.nics_per_node)) {
-    const TopologyRow& inside = topology(cluster_.node.topology);
-    std::vector<Port> all_nics;
-    for (std::size_t node = 0; node < nodes; ++node) {
-      nodes_.push_back(
-          inside.build(ports_of(node, gpus_, "gpu"), capacity_of(cluster_.node), network_));
-      for (Port& nic : ports_of(node, nics_, "nic")) {
-        all_nics.push_back(std::move(nic));
-      }
-    }
-    fabric_ =
-        topology(cluster_.fabric.topology).build(all_nics, capacity_of(cluster_.fabric), network_);
-  }
-
-  void append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const override {
-    FORETRAIN_ASSERT(from != to, "a device sends nothing to itself");
-    FORETRAIN_ASSERT(from.index() < num_devices_ && to.index() < num_devices_,
-                     "device out of range");
-    if (node_of(from) == node_of(to)) {
-      nodes_[node_of(from)]->append_route(local_index(from), local_index(to), links);
-    } else {
-      fabric_->append_route(nic_of(from), nic_of(to), links);
+// In a mixed cluster a NIC goes no faster than the port that it is plugged into.
+BytesPerSecond nic_capacity(const Cluster& cluster, const Cluster& kind, std::size_t node,
+                            std::size_t nic) {
+  BytesPerSecond capacity = std::min(achieved_by(cluster.fabric), achieved_by(kind.fabric));
+  for (const SlowPort& slow : cluster.slow_ports) {
+    if (static_cast<std::size_t>(slow.node) == node &&
+        (!slow.nic || static_cast<std::size_t>(*slow.nic) == nic)) {
+      capacity = std::min(capacity, slow.rate.value * cluster.fabric.achieved.value);
     }
   }
-
- private:
-  [[nodiscard]] std::size_t nic_of(DeviceId device) const {
-    return node_of(device) * nics_ + local_index(device) * nics_ / gpus_;
-  }
-
-  std::size_t gpus_;  // per node
-  std::size_t nics_;
-  std::vector<std::unique_ptr<Topology>> nodes_;
-  std::unique_ptr<Topology> fabric_;
-};
+  return capacity;
+}
 
 }  // namespace
 
 Machine::Machine(Cluster cluster, std::size_t nodes)
     : cluster_(std::move(cluster)),
-      num_devices_(nodes * static_cast<std::size_t>(cluster_.gpus_per_node)) {
+      kinds_(cluster_.kinds()),
+      gpus_per_node_(static_cast<std::size_t>(cluster_.gpus_per_node)),
+      num_devices_(nodes * gpus_per_node_) {
   FORETRAIN_ASSERT(nodes >= 1, "a machine has at least one node");
+  const auto counts = cluster_.nodes_of_kinds(static_cast<std::int64_t>(nodes));
+  std::vector<NicPort> ports;
+  for (std::size_t kind = 0; kind < kinds_.size(); ++kind) {
+    const Cluster& part = *kinds_[kind];
+    for (std::int64_t i = 0; i < counts[kind]; ++i) {
+      const std::size_t node = nodes_.size();
+      kind_of_node_.push_back(kind);
+      first_nic_.push_back(ports.size());
+      nodes_.push_back(part.node_wiring->build(
+          {node, size_of(part), part.node.rate.value, part.node.achieved.value}, network_));
+      for (std::size_t nic = 0; nic < size_of(part).nics; ++nic) {
+        ports.push_back({node, nic, nic_capacity(cluster_, part, node, nic)});
+      }
+    }
+  }
+  fabric_ = cluster_.fabric_wiring->build(ports, network_);
 }
 
-std::size_t Machine::node_of(DeviceId device) const {
-  return device.index() / static_cast<std::size_t>(cluster_.gpus_per_node);
+const Gpu& Machine::gpu_of(DeviceId device) const { return kinds_[kind_of(node_of(device))]->gpu; }
+
+const Interconnect& Machine::inside(std::size_t node) const { return kinds_[kind_of(node)]->node; }
+
+std::size_t Machine::num_nics(std::size_t node) const {
+  return size_of(*kinds_[kind_of(node)]).nics;
 }
 
-std::size_t Machine::local_index(DeviceId device) const {
-  return device.index() % static_cast<std::size_t>(cluster_.gpus_per_node);
+std::size_t Machine::nic_of(DeviceId device) const {
+  const Cluster& kind = *kinds_[kind_of(node_of(device))];
+  return kind.node_wiring->nic_of(local_index(device), size_of(kind));
+}
+
+// To a NIC of the device's node: with PXN over the neighbour that the NIC belongs to.
+void Machine::append_way_out(DeviceId from, std::size_t nic, std::vector<LinkId>& links) const {
+  const std::size_t node = node_of(from);
+  std::size_t gpu = local_index(from);
+  if (nic != nic_of(from)) {
+    const DeviceId first(node * gpus_per_node_);
+    std::size_t neighbour = 0;
+    while (nic_of(DeviceId(first.index() + neighbour)) != nic) {
+      ++neighbour;
+    }
+    nodes_[node]->append_route(gpu, neighbour, links);
+    gpu = neighbour;
+  }
+  nodes_[node]->append_to_nic(gpu, nic, links);
+}
+
+void Machine::append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const {
+  FORETRAIN_ASSERT(from != to, "a device sends nothing to itself");
+  FORETRAIN_ASSERT(from.index() < num_devices_ && to.index() < num_devices_, "device out of range");
+  const std::size_t source = node_of(from);
+  const std::size_t target = node_of(to);
+  if (source == target) {
+    nodes_[source]->append_route(local_index(from), local_index(to), links);
+    return;
+  }
+  const std::size_t in = nic_of(to);
+  const bool is_pxn = cluster_.fabric_wiring->is_pxn() && num_nics(source) == num_nics(target);
+  const std::size_t out = is_pxn ? in : nic_of(from);
+  append_way_out(from, out, links);
+  fabric_->append_route(first_nic_[source] + out, first_nic_[target] + in, links);
+  nodes_[target]->append_from_nic(in, local_index(to), links);
+}
+
+std::vector<RingOrder> Machine::rings(const std::vector<DeviceId>& members) const {
+  FORETRAIN_ASSERT(!members.empty(), "rings over no devices");
+  std::vector<std::size_t> gpus;
+  gpus.reserve(members.size());
+  for (const DeviceId member : members) {
+    gpus.push_back(local_index(member));
+  }
+  return nodes_[node_of(members.front())]->rings(gpus);
 }
 
 std::unique_ptr<Machine> build_machine(const Cluster& cluster, std::size_t nodes) {
-  return std::make_unique<SwitchedMachine>(cluster, nodes);
+  return std::make_unique<Machine>(cluster, nodes);
 }
 
 }  // namespace foretrain

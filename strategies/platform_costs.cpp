@@ -5,8 +5,8 @@
 
 namespace foretrain {
 
-Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId) const {
-  return foretrain::kernel_time(kernel, machine_.cluster().gpu);
+Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId device) const {
+  return foretrain::kernel_time(kernel, machine_.gpu_of(device));
 }
 
 FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,

@@ -18,7 +18,9 @@ class PlatformCosts : public CostModel {
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                             DeviceId to) const override;
-  [[nodiscard]] std::size_t device_kind(DeviceId) const override { return 0; }  ///< one GPU type
+  [[nodiscard]] std::size_t device_kind(DeviceId device) const override {
+    return machine_.kind_of(machine_.node_of(device));
+  }
 
  private:
   const Machine& machine_;

@@ -50,7 +50,7 @@ class Check {
       : file_(file), run_(run), diagnostics_(diagnostics) {}
 
   void all() {
-    const bool has_grid = nodes() && gpus() && grid();
+    const bool has_grid = kinds() && nodes() && gpus() && grid();
     if (has_grid) {
       size();
       batch();
@@ -59,7 +59,7 @@ class Check {
     layers();
     tensor();
     sequence();
-    precision();
+    gpu_kinds();
     if (diagnostics_.empty()) {
       schedule();
     }
@@ -70,6 +70,18 @@ class Check {
   [[nodiscard]] std::string size_key() const { return run_.gpus > 0 ? "gpus" : "nodes"; }
   [[nodiscard]] const Position& size_position() const {
     return run_.gpus > 0 ? file_.gpus_position : file_.nodes_position;
+  }
+
+  // Kinds of nodes in the proportion of the platform's file.
+  bool kinds() {
+    const std::int64_t unit = run_.cluster.node_unit();
+    if (run_.nodes % unit != 0) {
+      diagnostics_.add(size_position(), size_key(),
+                       "platform '" + run_.cluster.name + "' mixes its kinds of nodes " +
+                           text(unit) + " at a time: the number of nodes, " + text(run_.nodes) +
+                           ", must be a multiple of that");
+    }
+    return run_.nodes % unit == 0;
   }
 
   bool nodes() {
@@ -239,22 +251,32 @@ class Check {
     }
   }
 
-  void precision() {
-    if (!supports(run_.cluster.gpu, run_.training.precision)) {
+  void gpu_kinds() {
+    for (const Cluster* kind : run_.cluster.kinds()) {
+      precision(kind->gpu);
+      attention(kind->gpu);
+    }
+  }
+
+  void precision(const Gpu& gpu) {
+    if (!supports(gpu, run_.training.precision)) {
       std::string others;
-      for (const auto& [dtype, fit] : run_.cluster.gpu.gemm) {
+      for (const auto& [dtype, fit] : gpu.gemm) {
         others += (others.empty() ? "" : ", ") + std::string(name_of(dtype));
       }
       diagnostics_.add(file_.precision_position, "training.precision",
                        "precision " + std::string(name_of(run_.training.precision)) +
-                           " has no GEMM parameters in the file of GPU '" + run_.cluster.gpu.name +
+                           " has no GEMM parameters in the file of GPU '" + gpu.name +
                            "' of platform '" + run_.cluster.name + "', which has " + others);
     }
+  }
+
+  void attention(const Gpu& gpu) {
     const auto version = flash_version(run_.stack.kernels.attention);
-    if (version && !supports(run_.cluster.gpu, *version)) {
+    if (version && !supports(gpu, *version)) {
       diagnostics_.add(file_.stack_position, "stack",
                        "stack '" + run_.stack.name + "' runs an attention kernel that GPU '" +
-                           run_.cluster.gpu.name + "' of platform '" + run_.cluster.name +
+                           gpu.name + "' of platform '" + run_.cluster.name +
                            "' has no parameters for");
     }
   }

@@ -1,38 +1,37 @@
-// The table of topologies: add a row here and a file beside.
+// The tables of topologies: add a row here and a file beside.
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <utility>
 
 #include "platforms/topology/topology.hpp"
-#include "sim/core/error.hpp"
 
 namespace foretrain {
 namespace {
 
+using config::Reader;
+
 // clang-format off
-constexpr std::array<TopologyRow, 2> kTopologies = {{
-    {"nvswitch",     "Every GPU of a node has an up and a down link to a switch that is never full",   nvswitch,     TopologyScope::node},
-    {"non_blocking", "Every NIC has an out and an in link to a fabric that is never full (fat tree)", non_blocking, TopologyScope::fabric},
+constexpr std::array<NodeTopologyRow, 1> kNodeTopologies = {{
+    {"nvswitch", "Every GPU of a node has an up and a down link to a switch that is never full", [](Reader&, NodeSize) { return nvswitch(); }},
+}};
+constexpr std::array<FabricTopologyRow, 1> kFabricTopologies = {{
+    {"non_blocking", "Every NIC has an out and an in link to a fabric that is never full", [](Reader&) { return non_blocking(); }},
 }};
 // clang-format on
 
 }  // namespace
 
-std::span<const TopologyRow> topologies() { return kTopologies; }
-
-const TopologyRow& topology(std::string_view name) {
-  for (const TopologyRow& row : kTopologies) {
-    if (row.name == name) {
-      return row;
-    }
-  }
-  throw InternalError("no topology called " + std::string(name));
-}
+std::span<const NodeTopologyRow> node_topologies() { return kNodeTopologies; }
+std::span<const FabricTopologyRow> fabric_topologies() { return kFabricTopologies; }
 
 LinkId add_link(Network& network, std::string name, BytesPerSecond capacity) {
   const LinkId id(network.links.size());
   network.links.push_back({std::move(name), capacity});
   return id;
+}
+
+std::string NicPort::name() const {
+  return "node " + std::to_string(node) + " nic " + std::to_string(index);
 }
 
 }  // namespace foretrain

@@ -1,35 +1,46 @@
 // A fabric with full bisection bandwidth and ideal routing: what leaves a NIC arrives at another
-// NIC and meets contention nowhere else. Rails, leaf and spine switches are not told apart.
+// NIC and meets contention nowhere else.
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include "platforms/topology/topology.hpp"
 
 namespace foretrain {
 namespace {
 
-class NonBlocking : public Topology {
+class NonBlocking : public FabricTopology {
  public:
-  NonBlocking(std::span<const Port> ports, BytesPerSecond capacity, Network& network) {
-    for (const Port& port : ports) {
-      out_.push_back(add_link(network, port.name + " out", capacity));
-      in_.push_back(add_link(network, port.name + " in", capacity));
+  NonBlocking(std::span<const NicPort> ports, Network& network) : first_(network.links.size()) {
+    for (const NicPort& port : ports) {
+      (void)add_link(network, port.name() + " out", port.capacity);
+      (void)add_link(network, port.name() + " in", port.capacity);
     }
   }
 
   void append_route(std::size_t from, std::size_t to, std::vector<LinkId>& links) const override {
-    links.push_back(out_[from]);
-    links.push_back(in_[to]);
+    links.push_back(LinkId(first_ + 2 * from));
+    links.push_back(LinkId(first_ + 2 * to + 1));
   }
 
  private:
-  std::vector<LinkId> out_;
-  std::vector<LinkId> in_;
+  std::size_t first_;  // links of a NIC follow one another: out, in
+};
+
+class NonBlockingWiring : public FabricWiring {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "non_blocking"; }
+  [[nodiscard]] std::unique_ptr<FabricTopology> build(std::span<const NicPort> ports,
+                                                      Network& network) const override {
+    return std::make_unique<NonBlocking>(ports, network);
+  }
+  [[nodiscard]] std::string drawing(std::size_t nodes, std::size_t nics) const override {
+    return fmt::format("node 0 .. node {}, {} NICs each -- out, in -- fabric, never full\n",
+                       nodes - 1, nics);
+  }
 };
 
 }  // namespace
 
-std::unique_ptr<Topology> non_blocking(std::span<const Port> ports, BytesPerSecond capacity,
-                                       Network& network) {
-  return std::make_unique<NonBlocking>(ports, capacity, network);
-}
+std::shared_ptr<const FabricWiring> non_blocking() { return std::make_shared<NonBlockingWiring>(); }
 
 }  // namespace foretrain

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <set>
@@ -21,8 +22,24 @@ constexpr std::string_view kVersion = FORETRAIN_VERSION;
 
 double gpus(const Run& run) { return static_cast<double>(run.num_gpus()); }
 
+/// Dense peak of a GPU; of mixed kinds the mean.
 FlopsPerSecond peak_of(const Run& run) {
-  return run.cluster.gpu.peak.at(run.training.precision).value;
+  const std::vector<const Cluster*> kinds = run.cluster.kinds();
+  const std::vector<std::int64_t> counts = run.cluster.nodes_of_kinds(run.nodes);
+  FlopsPerSecond sum(0);
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    sum += kinds[i]->gpu.peak.at(run.training.precision).value * static_cast<double>(counts[i]);
+  }
+  return sum / static_cast<double>(run.nodes);
+}
+
+/// Of the GPU with the least memory: stages are not told apart by where they run.
+Bytes memory_capacity(const Run& run) {
+  Bytes least = run.cluster.gpu.memory.value;
+  for (const Cluster* kind : run.cluster.kinds()) {
+    least = std::min(least, kind->gpu.memory.value);
+  }
+  return least;
 }
 
 std::string title_of(const Run& run) {
@@ -49,7 +66,7 @@ std::vector<RoleMemory> memory_of(const Run& run, const Program& program,
                                   const Timeline& timeline) {
   std::vector<RoleMemory> memory;
   for (const Rank rank : representative_ranks(program)) {
-    memory.push_back({program.body_of(rank).name, run.cluster.gpu.memory.value,
+    memory.push_back({program.body_of(rank).name, memory_capacity(run),
                       memory_peak(memory_curve(program, timeline, rank))});
   }
   return memory;
@@ -92,13 +109,13 @@ std::vector<Comparison> comparisons_of(const Run& run, Seconds step) {
 
 /// The numbers of the GPU file that this run leans on and that nobody measured on this GPU, by
 /// table.
-std::string leans_on(const Run& run) {
+std::string leans_on(const Run& run, const Gpu& gpu) {
   static const std::map<Dtype, std::string> names = {{Dtype::fp32, "fp32"}, {Dtype::tf32, "tf32"},
                                                      {Dtype::fp16, "fp16"}, {Dtype::bf16, "bf16"},
                                                      {Dtype::fp8, "fp8"},   {Dtype::fp4, "fp4"}};
   const bool is_flash = run.stack.kernels.attention != AttentionKernel::unfused;
   std::set<std::string> tables;
-  for (const std::string& name : unmeasured(run.cluster.gpu)) {
+  for (const std::string& name : unmeasured(gpu)) {
     const std::string table = name.substr(0, name.find('.'));
     if (table == "gemm" && !name.starts_with("gemm." + names.at(run.training.precision) + ".")) {
       continue;
@@ -136,10 +153,12 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   }
   prediction.memory = memory_of(run, program, timeline);
   prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
-  if (const std::string tables = leans_on(run); !tables.empty()) {
-    prediction.notes.push_back(
-        fmt::format("transferred or assumed for {}: {} (foretrain check has each number's source)",
-                    run.cluster.gpu.name, tables));
+  for (const Cluster* kind : run.cluster.kinds()) {
+    if (const std::string tables = leans_on(run, kind->gpu); !tables.empty()) {
+      prediction.notes.push_back(fmt::format(
+          "transferred or assumed for {}: {} (foretrain check has each number's source)",
+          kind->gpu.name, tables));
+    }
   }
   if (const auto keys = unmeasured(facts(run.stack)); !keys.empty()) {
     prediction.notes.push_back(fmt::format("transferred or assumed in stack {}: {}", run.stack.name,

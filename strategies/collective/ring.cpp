@@ -28,17 +28,12 @@ ByNode by_node(const CollectiveRequest& request, const Machine& machine) {
   return nodes;
 }
 
-std::size_t nic_of(DeviceId device, const Machine& machine) {
-  return machine.local_index(device) * static_cast<std::size_t>(machine.cluster().nics_per_node) /
-         static_cast<std::size_t>(machine.cluster().gpus_per_node);
-}
-
 /// Where among the members of a node those behind the next NIC begin.
 std::vector<std::size_t> first_behind_each_nic(const std::vector<DeviceId>& members,
                                                const Machine& machine) {
   std::vector<std::size_t> firsts;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    if (i == 0 || nic_of(members[i], machine) != nic_of(members[i - 1], machine)) {
+    if (i == 0 || machine.nic_of(members[i]) != machine.nic_of(members[i - 1])) {
       firsts.push_back(i);
     }
   }

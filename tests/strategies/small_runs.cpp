@@ -17,9 +17,8 @@ config::Sourced<T> assumed(T value) {
   return {value, "a test", config::Basis::assumed};
 }
 
-Interconnect interconnect(const std::string& topology, BytesPerSecond rate) {
+Interconnect interconnect(BytesPerSecond rate) {
   Interconnect way;
-  way.topology = topology;
   way.rate = assumed(rate);
   way.achieved = assumed(1.0);
   return way;
@@ -34,11 +33,11 @@ Cluster small_cluster(std::int64_t gpus_per_node, std::int64_t nics_per_node) {
   cluster.gpu = gpu_from(std::string(kGpuFile));
   cluster.gpus_per_node = gpus_per_node;
   cluster.nics_per_node = nics_per_node;
-  cluster.node = interconnect("nvswitch", 100_GBps);
+  cluster.node = interconnect(100_GBps);
   cluster.node.collective_latency = assumed(10_us);
   cluster.node.hop_latency = assumed(1_us);
   cluster.node.point_to_point_latency = assumed(4_us);
-  cluster.fabric = interconnect("non_blocking", 10_GBps);
+  cluster.fabric = interconnect(10_GBps);
   cluster.fabric.collective_latency = assumed(20_us);
   cluster.fabric.hop_latency = assumed(5_us);
   cluster.fabric.point_to_point_latency = assumed(8_us);
