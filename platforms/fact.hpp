@@ -10,6 +10,8 @@
 
 namespace foretrain {
 
+using config::Sourced;
+
 struct Fact {
   std::string name;   ///< as in the file, such as "gemm.bf16.efficiency"
   std::string value;  ///< with its unit
@@ -21,10 +23,10 @@ struct Fact {
 [[nodiscard]] std::string show_number(double value);
 
 template <class T>
-[[nodiscard]] Fact fact(std::string name, const config::Sourced<T>& number) {
+[[nodiscard]] Fact fact(std::string name, const Sourced<T>& number) {
   return {std::move(name), config::show(number.value), number.source, number.basis};
 }
-[[nodiscard]] Fact fact(std::string name, const config::Sourced<double>& number);
+[[nodiscard]] Fact fact(std::string name, const Sourced<double>& number);
 
 /// One indented line per fact, in columns.
 [[nodiscard]] std::string fact_table(const std::vector<Fact>& facts);

@@ -13,8 +13,6 @@
 
 namespace foretrain {
 
-using config::Sourced;
-
 /// Parameters of t = floor + hypot(Tc, Tm) for one data type.
 ///   Tc = F / (efficiency * peak) * (1 + k_fill / k) * (1 + occupancy * SMs * 16384 / (batch m n))
 ///   Tm = Q / (bandwidth * HBM rate)

@@ -55,7 +55,7 @@ Machine::Machine(Cluster cluster, std::size_t nodes)
       }
     }
   }
-  fabric_ = cluster_.fabric_wiring->build(ports, network_);
+  fabric_ = cluster_.fabric_wiring->build(ports, cluster_.fabric.achieved.value, network_);
 }
 
 const Gpu& Machine::gpu_of(DeviceId device) const { return kinds_[kind_of(node_of(device))]->gpu; }

@@ -14,8 +14,12 @@ using config::Reader;
 constexpr std::array<NodeTopologyRow, 1> kNodeTopologies = {{
     {"nvswitch", "Every GPU of a node has an up and a down link to a switch that is never full", [](Reader&, NodeSize) { return nvswitch(); }},
 }};
-constexpr std::array<FabricTopologyRow, 1> kFabricTopologies = {{
-    {"non_blocking", "Every NIC has an out and an in link to a fabric that is never full", [](Reader&) { return non_blocking(); }},
+constexpr std::array<FabricTopologyRow, 5> kFabricTopologies = {{
+    {"non_blocking",  "Every NIC has an out and an in link to a fabric that is never full",            [](Reader&) { return non_blocking(); }},
+    {"single_switch", "All NICs on one switch, whose backplane may be narrower than its ports",        read_single_switch},
+    {"fat_tree",      "Leaf, pod and spine levels, each with its oversubscription, with or without rails", read_fat_tree},
+    {"dragonfly",     "Groups of fully joined switches, and links between every two groups",           read_dragonfly},
+    {"torus",         "Nodes in a grid that wraps round, routed one dimension after another",          read_torus},
 }};
 // clang-format on
 

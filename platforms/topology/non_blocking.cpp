@@ -3,33 +3,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include "platforms/topology/topology.hpp"
+#include "platforms/topology/nic_links.hpp"
 
 namespace foretrain {
 namespace {
 
 class NonBlocking : public FabricTopology {
  public:
-  NonBlocking(std::span<const NicPort> ports, Network& network) : first_(network.links.size()) {
-    for (const NicPort& port : ports) {
-      (void)add_link(network, port.name() + " out", port.capacity);
-      (void)add_link(network, port.name() + " in", port.capacity);
-    }
-  }
+  NonBlocking(std::span<const NicPort> ports, Network& network) : nics_(ports, network) {}
 
   void append_route(std::size_t from, std::size_t to, std::vector<LinkId>& links) const override {
-    links.push_back(LinkId(first_ + 2 * from));
-    links.push_back(LinkId(first_ + 2 * to + 1));
+    links.push_back(nics_.out(from));
+    links.push_back(nics_.in(to));
   }
 
  private:
-  std::size_t first_;  // links of a NIC follow one another: out, in
+  NicLinks nics_;
 };
 
 class NonBlockingWiring : public FabricWiring {
  public:
   [[nodiscard]] std::string_view name() const override { return "non_blocking"; }
-  [[nodiscard]] std::unique_ptr<FabricTopology> build(std::span<const NicPort> ports,
+  [[nodiscard]] std::unique_ptr<FabricTopology> build(std::span<const NicPort> ports, double,
                                                       Network& network) const override {
     return std::make_unique<NonBlocking>(ports, network);
   }

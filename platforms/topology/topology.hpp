@@ -114,8 +114,10 @@ class FabricWiring {
   FabricWiring& operator=(const FabricWiring&) = delete;
 
   [[nodiscard]] virtual std::string_view name() const = 0;  ///< its row in the table
-  /// Adds the links of these ports; those of a node follow one another, as the nodes do.
+  /// Adds the links of these ports; those of a node follow one another, as the nodes do. Links of
+  /// the fabric carry `achieved` of their datasheet rate.
   [[nodiscard]] virtual std::unique_ptr<FabricTopology> build(std::span<const NicPort> ports,
+                                                              double achieved,
                                                               Network& network) const = 0;
   /// Whether a GPU reaches a NIC on another rail through its neighbour there (NCCL's PXN) instead
   /// of letting the message change rails in the fabric.
@@ -147,9 +149,13 @@ struct FabricTopologyRow {
 /// Adds one link and returns its id.
 [[nodiscard]] LinkId add_link(Network& network, std::string name, BytesPerSecond capacity);
 
-// The implementations, one file each. Of those without keys of their own, what they need to stand
-// alone.
+// Those that stand alone, without keys.
 [[nodiscard]] std::shared_ptr<const NodeWiring> nvswitch();
 [[nodiscard]] std::shared_ptr<const FabricWiring> non_blocking();
+// Those that read keys of their own, one file each.
+[[nodiscard]] std::shared_ptr<const FabricWiring> read_single_switch(config::Reader& table);
+[[nodiscard]] std::shared_ptr<const FabricWiring> read_fat_tree(config::Reader& table);
+[[nodiscard]] std::shared_ptr<const FabricWiring> read_dragonfly(config::Reader& table);
+[[nodiscard]] std::shared_ptr<const FabricWiring> read_torus(config::Reader& table);
 
 }  // namespace foretrain

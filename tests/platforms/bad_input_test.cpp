@@ -128,8 +128,9 @@ TEST_CASE("a topology is one of those that fit the place", "[platforms]") {
       R"(cluster.toml:10:12: node.topology: expected one of nvswitch; got 'nvswtch'; did you mean 'nvswitch'?
   topology = "nvswtch"
              ^)");
-  CHECK(cluster_error("\"non_blocking\"", "\"nvswitch\"") ==
-        R"(cluster.toml:23:12: fabric.topology: expected one of non_blocking; got 'nvswitch'
+  CHECK(
+      cluster_error("\"non_blocking\"", "\"nvswitch\"") ==
+      R"(cluster.toml:23:12: fabric.topology: expected one of non_blocking, single_switch, fat_tree, dragonfly, torus; got 'nvswitch'
   topology = "nvswitch"
              ^)");
 }

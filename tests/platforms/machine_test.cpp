@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "platforms/cluster.hpp"
-#include "platforms/topology/topology.hpp"
 #include "sim/config/catalogue.hpp"
 #include "tests/platforms/examples.hpp"
 #include "tests/support/catch.hpp"
@@ -45,33 +44,6 @@ std::vector<std::string> route_names(const Machine& machine, std::size_t from, s
     names.push_back(machine.network().links[link.index()].name);
   }
   return names;
-}
-
-TEST_CASE("every fabric joins the NICs of every two nodes, both ways alike", "[platforms]") {
-  for (const FabricTopologyRow& row : fabric_topologies()) {
-    for (const std::size_t nodes : {2U, 3U, 8U, 13U}) {
-      INFO(row.name << " with " << nodes << " nodes");
-      std::vector<NicPort> ports;
-      for (std::size_t i = 0; i < 4 * nodes; ++i) {
-        ports.push_back({i / 4, i % 4, 100_GBps});
-      }
-      Network network;
-      const auto wired = non_blocking()->build(ports, network);
-      check_network(network);
-      for (std::size_t from = 0; from < ports.size(); ++from) {
-        for (std::size_t to = 0; to < ports.size(); ++to) {
-          if (ports[from].node != ports[to].node) {
-            std::vector<LinkId> there;
-            std::vector<LinkId> back;
-            wired->append_route(from, to, there);
-            wired->append_route(to, from, back);
-            check_route(there, network);
-            CHECK(there.size() == back.size());
-          }
-        }
-      }
-    }
-  }
 }
 
 TEST_CASE("every cluster joins every pair of devices and uses all nodes alike", "[platforms]") {
