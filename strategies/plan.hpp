@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 #include "sim/config/reader.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
+#include "strategies/variation.hpp"
 
 namespace foretrain {
 
@@ -82,6 +84,7 @@ struct RunFile {
   std::optional<std::int64_t> gpus;
   Training training;
   Parallel parallel;
+  Variation variation;
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -108,6 +111,7 @@ struct RunFile {
   config::Position stage_layers_position;
   config::Position embedding_as_layer_position;
   config::Position sequence_parallel_position;
+  VariationPlaces variation_places;
 };
 
 /// Everything a prediction needs, checked.
@@ -119,6 +123,7 @@ struct Run {
   std::int64_t gpus = 0;  ///< fewer than the nodes have, when positive
   Training training;
   Parallel parallel;
+  Variation variation;
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {
@@ -149,6 +154,9 @@ struct Run {
 
 /// The word for a precision in a run file.
 [[nodiscard]] std::string_view name_of(Dtype precision);
+
+/// The platform of a run at its size, with the links that the run says are degraded.
+[[nodiscard]] std::unique_ptr<Machine> build_machine(const Run& run);
 
 /// Where the catalogues of models, platforms and stacks are.
 struct Catalogue {

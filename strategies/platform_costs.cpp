@@ -1,12 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/platform_costs.hpp"
 
+#include <algorithm>
+#include <utility>
+
+#include "sim/core/random.hpp"
 #include "strategies/collective/collective.hpp"
 
 namespace foretrain {
 
+PlatformCosts::PlatformCosts(const Machine& machine, Variation variation)
+    : machine_(machine), variation_(std::move(variation)), speeds_{1.0} {
+  speeds_.reserve(1 + variation_.device_speeds.size());
+  for (const auto& [device, speed] : variation_.device_speeds) {
+    speeds_.push_back(speed);
+  }
+  std::sort(speeds_.begin(), speeds_.end());
+  speeds_.erase(std::unique(speeds_.begin(), speeds_.end()), speeds_.end());
+}
+
+double PlatformCosts::speed(DeviceId device) const {
+  const auto found = variation_.device_speeds.find(device);
+  return found == variation_.device_speeds.end() ? 1.0 : found->second;
+}
+
+std::size_t PlatformCosts::device_kind(DeviceId device) const {
+  const auto found = std::lower_bound(speeds_.begin(), speeds_.end(), speed(device));
+  return machine_.kind_of(machine_.node_of(device)) * speeds_.size() +
+         static_cast<std::size_t>(found - speeds_.begin());
+}
+
+double PlatformCosts::kernel_factor(Rank rank, std::size_t stream, std::size_t op) const {
+  return lognormal_factor(variation_.kernel_jitter, {variation_.seed, rank.value, stream, op});
+}
+
 Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId device) const {
-  return foretrain::kernel_time(kernel, machine_.gpu_of(device));
+  return foretrain::kernel_time(kernel, machine_.gpu_of(device)) / speed(device);
 }
 
 FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,

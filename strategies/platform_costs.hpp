@@ -2,15 +2,18 @@
 // machine. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <vector>
+
 #include "platforms/cluster.hpp"
 #include "sim/program/cost_model.hpp"
+#include "strategies/variation.hpp"
 
 namespace foretrain {
 
 class PlatformCosts : public CostModel {
  public:
-  /// REQUIRES: the machine outlives this.
-  explicit PlatformCosts(const Machine& machine) : machine_(machine) {}
+  /// REQUIRES: the machine outlives this. Degraded links are the machine's business.
+  explicit PlatformCosts(const Machine& machine, Variation variation = {});
 
   [[nodiscard]] const Network& network() const override { return machine_.network(); }
   [[nodiscard]] Seconds kernel_time(const Kernel& kernel, DeviceId device) const override;
@@ -18,12 +21,16 @@ class PlatformCosts : public CostModel {
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                             DeviceId to) const override;
-  [[nodiscard]] std::size_t device_kind(DeviceId device) const override {
-    return machine_.kind_of(machine_.node_of(device));
-  }
+  [[nodiscard]] std::size_t device_kind(DeviceId device) const override;
+  [[nodiscard]] bool is_jittered() const override { return variation_.kernel_jitter > 0; }
+  [[nodiscard]] double kernel_factor(Rank rank, std::size_t stream, std::size_t op) const override;
 
  private:
+  [[nodiscard]] double speed(DeviceId device) const;
+
   const Machine& machine_;
+  Variation variation_;
+  std::vector<double> speeds_;  // all that devices have, in order; the normal one is 1
 };
 
 }  // namespace foretrain

@@ -299,6 +299,14 @@ class Check {
 
 }  // namespace
 
+std::unique_ptr<Machine> build_machine(const Run& run) {
+  auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+  for (const auto& [link, capacity] : run.variation.link_capacities) {
+    machine->network().links[link.index()].capacity *= capacity;
+  }
+  return machine;
+}
+
 Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
             const std::string& directory) {
   Diagnostics diagnostics;
@@ -329,9 +337,14 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   }
   run.training = file.training;
   run.parallel = file.parallel;
+  run.variation = file.variation;
   run.measured = file.measured;
   if (diagnostics.empty()) {
     Check(file, run, diagnostics).all();
+  }
+  if (diagnostics.empty() && !(file.variation.gpus.empty() && file.variation.links.empty())) {
+    resolve_variation(file.variation_places, *build_machine(run),
+                      static_cast<std::size_t>(run.num_gpus()), run.variation, diagnostics);
   }
   diagnostics.throw_if_any();
   return run;

@@ -262,6 +262,9 @@ RunFile read_run(config::Reader& reader) {
   if (auto parallel = reader.maybe_child("parallel")) {
     file.parallel = read_parallel(std::move(*parallel), file);
   }
+  if (auto variation = reader.maybe_child("variation")) {
+    file.variation = read_variation(std::move(*variation), file.variation_places);
+  }
   if (auto overrides = reader.maybe_child("override")) {
     file.stack_overrides = overrides->maybe_tree("stack");
     file.platform_overrides = overrides->maybe_tree("platform");

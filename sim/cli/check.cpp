@@ -52,6 +52,14 @@ std::string layout_text(const Run& run) {
                             config::show(model_flops(run)), config::show(hardware_flops(run)));
 }
 
+std::string variation_text(const Variation& variation) {
+  std::string text;
+  for (const std::string& line : describe(variation)) {
+    text += (text.empty() ? "variation:\n  " : "  ") + line + "\n";
+  }
+  return text;
+}
+
 nlohmann::ordered_json json_of(const std::vector<Fact>& facts) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const Fact& fact : facts) {
@@ -91,9 +99,9 @@ int check_command(const Options& options, Console& console) {
     console.out << check_json(run);
     return kGood;
   }
-  const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+  const auto machine = build_machine(run);
   console.out << model_text(run.model) << describe(*machine) << stack_text(run.stack)
-              << layout_text(run);
+              << layout_text(run) << variation_text(run.variation);
   return kGood;
 }
 

@@ -22,6 +22,7 @@ int memory_command(const Options& options, Console& console) {
   Simulation simulation = simulate(loaded.run, progress_on(console));
   Prediction& prediction = simulation.prediction;
   prediction.provenance = provenance_of(loaded.sources, data_root());
+  prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {
     console.out << memory_json(prediction);
   } else if (options.format == "csv") {

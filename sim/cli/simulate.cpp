@@ -64,6 +64,7 @@ int simulate_command(const Options& options, Console& console) {
   Prediction& prediction = simulation.prediction;
   add_interval(loaded.run, prediction);
   prediction.provenance = provenance_of(loaded.sources, data_root());
+  prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {
     console.out << to_json(prediction);
   } else if (options.format == "csv") {

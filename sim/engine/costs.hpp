@@ -27,6 +27,9 @@ class CostTable {
 
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
+  [[nodiscard]] double kernel_factor(Rank rank, std::size_t stream, std::size_t op) const {
+    return costs_.is_jittered() ? costs_.kernel_factor(rank, stream, op) : 1;
+  }
   [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
                                               Bytes payload) const;

@@ -88,6 +88,7 @@ class Player::StreamActor {
       : player_(player),
         world_(player.world_),
         rank_(rank),
+        stream_(stream),
         binding_(player.program_.ranks[rank.index()]),
         ops_(player.program_.body_of(rank).streams[stream].ops),
         spans_(player.timeline_.ranks[rank.index()][stream]) {}
@@ -118,7 +119,9 @@ class Player::StreamActor {
   }
 
   void play(const Kernels& kernels) {
-    busy(std::max(kernels.launches, player_.table_.kernels(kernels.list, binding_.device)));
+    const double factor = player_.table_.kernel_factor(rank_, stream_, spans_.size());
+    busy(
+        std::max(kernels.launches, player_.table_.kernels(kernels.list, binding_.device) * factor));
   }
   void play(const Delay& delay) { busy(delay.duration); }
   void play(const Alloc&) { busy(Seconds(0)); }
@@ -227,6 +230,7 @@ class Player::StreamActor {
   Player& player_;
   World& world_;
   Rank rank_;
+  std::size_t stream_;
   const RankBinding& binding_;
   const std::vector<Op>& ops_;
   std::vector<Span>& spans_;

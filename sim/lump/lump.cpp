@@ -34,12 +34,14 @@
 // messages get channel numbers of their own.
 #include "sim/lump/lump.hpp"
 
+#include "sim/core/error.hpp"
 #include "sim/lump/program_graph.hpp"
 #include "sim/lump/quotient.hpp"
 
 namespace foretrain {
 
 Lumped lump(const Program& program, const CostModel& costs) {
+  FORETRAIN_ASSERT(!costs.is_jittered(), "kernel jitter makes every rank its own");
   const ProgramGraph graph(program, costs);
   return quotient(program, costs, graph, refine(graph.graph()));
 }

@@ -20,7 +20,7 @@ struct Lumped {
   std::vector<std::size_t> num_ranks;  ///< by simulated rank: for how many it stands
 };
 
-/// REQUIRES: verify(program) holds; `costs` outlives the result. The result verifies as well.
+/// REQUIRES: verify(program) holds; `costs` is not jittered and outlives the result. The result verifies as well.
 [[nodiscard]] Lumped lump(const Program& program, const CostModel& costs);
 
 }  // namespace foretrain

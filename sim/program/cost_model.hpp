@@ -33,6 +33,11 @@ class CostModel {
   /// two devices are of one kind.
   [[nodiscard]] virtual std::size_t device_kind(DeviceId device) const { return device.index(); }
 
+  /// Whether kernel_factor() is ever other than 1. Then no two ranks need have one timeline.
+  [[nodiscard]] virtual bool is_jittered() const { return false; }
+  /// Factor on the time of the run of kernels that is op number `op` of a rank's stream.
+  [[nodiscard]] virtual double kernel_factor(Rank, std::size_t, std::size_t) const { return 1; }
+
   // The same questions about the communicators and messages of a program.
   [[nodiscard]] virtual FlowSchedule collective_of(const Program& program, GroupId group,
                                                    CollectiveKind kind, Bytes payload) const;

@@ -56,6 +56,20 @@ Json json_of(const SimulationFacts& facts) {
           {"lumping", facts.lumping}};
 }
 
+Json json_of(const VariationFacts& facts) {
+  Json json = {{"kernel_jitter", facts.kernel_jitter},
+               {"seed", facts.seed},
+               {"gpus", Json::array()},
+               {"links", Json::array()}};
+  for (const auto& [name, speed] : facts.gpus) {
+    json["gpus"].push_back({{"gpu", name}, {"speed", speed}});
+  }
+  for (const auto& [name, capacity] : facts.links) {
+    json["links"].push_back({{"link", name}, {"capacity", capacity}});
+  }
+  return json;
+}
+
 Json json_of(const Provenance& provenance) {
   Json inputs = Json::array();
   for (const auto& [name, text] : provenance.inputs) {
@@ -107,6 +121,9 @@ std::string to_json(const Prediction& prediction) {
                                    {"source", comparison.source}});
   }
   json["notes"] = prediction.notes;
+  if (prediction.variation) {
+    json["variation"] = json_of(*prediction.variation);
+  }
   json["simulation"] = json_of(prediction.simulation);
   json["provenance"] = json_of(prediction.provenance);
   return text_of(json);

@@ -59,6 +59,14 @@ struct Interval {
   std::size_t sources = 0;
 };
 
+/// What makes GPUs, links and kernels differ from the platform's description in this run.
+struct VariationFacts {
+  double kernel_jitter = 0;
+  std::uint64_t seed = 0;
+  std::vector<std::pair<std::string, double>> gpus;   ///< name and share of the compute rate
+  std::vector<std::pair<std::string, double>> links;  ///< name and share of the capacity
+};
+
 struct Prediction {
   std::string title;   ///< model, platform and size
   std::string layout;  ///< degrees, micro-batches, precision, schedule
@@ -76,6 +84,7 @@ struct Prediction {
   std::vector<RoleMemory> memory;
   std::vector<std::pair<std::string, Breakdown>> by_role;
   SimulationFacts simulation;
+  std::optional<VariationFacts> variation;
   Provenance provenance;
   std::vector<Comparison> comparisons;
   std::vector<std::string> notes;  ///< transferred and assumed numbers that this leans on

@@ -140,6 +140,30 @@ void fill_rates(const Run& run, Seconds step, Prediction& prediction) {
   }
 }
 
+// What makes this run differ from its platform's description; a long list is cut.
+void tell_variation(const Variation& variation, Prediction& prediction) {
+  if (variation.is_none()) {
+    return;
+  }
+  constexpr std::size_t kMostTold = 6;
+  std::vector<std::string> lines = describe(variation);
+  if (lines.size() > kMostTold) {
+    const std::size_t more = lines.size() - kMostTold;
+    lines.resize(kMostTold);
+    lines.push_back(fmt::format("{} more", more));
+  }
+  prediction.notes.push_back(fmt::format("variation: {}", fmt::join(lines, "; ")));
+  VariationFacts& facts = prediction.variation.emplace();
+  facts.kernel_jitter = variation.kernel_jitter;
+  facts.seed = variation.seed;
+  for (const GpuSpeed& gpu : variation.gpus) {
+    facts.gpus.emplace_back(gpu.name(), gpu.speed);
+  }
+  for (const LinkCapacity& link : variation.links) {
+    facts.links.emplace_back(link.name, link.capacity);
+  }
+}
+
 Prediction predict(const Run& run, const Program& program, const Timeline& timeline,
                    const std::vector<WeightedRank>& ranks) {
   Prediction prediction;
@@ -153,6 +177,7 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   }
   prediction.memory = memory_of(run, program, timeline);
   prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
+  tell_variation(run.variation, prediction);
   for (const Cluster* kind : run.cluster.kinds()) {
     if (const std::string tables = leans_on(run, kind->gpu); !tables.empty()) {
       prediction.notes.push_back(fmt::format(
@@ -303,8 +328,11 @@ Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity)
   const auto started = std::chrono::steady_clock::now();
   Simulation simulation;
   simulation.program = lower(run);
-  const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
-  const PlatformCosts costs(*machine);
+  const auto machine = build_machine(run);
+  const PlatformCosts costs(*machine, run.variation);
+  if (costs.is_jittered()) {
+    fidelity = Fidelity::full;
+  }
   const std::vector<WeightedRank> ranks = fidelity == Fidelity::full
                                               ? play_each(run, costs, progress, simulation)
                                               : play_lumped(run, costs, progress, simulation);
@@ -316,6 +344,9 @@ Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity)
   facts.activities = simulation.timeline.activities;
   facts.fidelity = fidelity == Fidelity::full ? "full" : "lumped";
   facts.lumping = lumping_text(layout_of(run), simulation.simulated, ranks.size());
+  if (costs.is_jittered()) {
+    facts.lumping += ": kernel_jitter makes every rank its own";
+  }
   facts.wall =
       Seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   return simulation;

@@ -14,7 +14,7 @@
 namespace foretrain {
 
 /// Which ranks are simulated: one for all that must have the same timeline (exact, see
-/// sim/lump/lump.cpp), or each on its own.
+/// sim/lump/lump.cpp), or each on its own. With kernel jitter each is on its own anyway.
 enum class Fidelity : std::uint8_t { lumped, full };
 
 /// A simulated step with all that a report may want to look into.

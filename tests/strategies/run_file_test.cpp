@@ -132,7 +132,7 @@ TEST_CASE("mistyped keys are refused with the nearest key", "[strategies]") {
 TEST_CASE("keys that nobody knows are refused with those that are known", "[strategies]") {
   CHECK(
       run_error("nodes = 12", "nodes = 12\nseed = 1") ==
-      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, override, parallel, platform, stack, training
+      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, override, parallel, platform, stack, training, variation
   seed = 1
   ^)");
   CHECK(

@@ -79,8 +79,8 @@ Run small_run(std::int64_t tensor, std::int64_t pipeline, std::int64_t data) {
 Played play_run(const Run& run) {
   Played played;
   played.program = lower(run);
-  played.machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
-  played.timeline = play(played.program, PlatformCosts(*played.machine));
+  played.machine = build_machine(run);
+  played.timeline = play(played.program, PlatformCosts(*played.machine, run.variation));
   return played;
 }
 
