@@ -1,5 +1,5 @@
 // Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes,
-// sustained and fabric.node_hop_latency.
+// sustained, node.in_switch_reduction and fabric.node_hop_latency.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 
@@ -52,6 +52,9 @@ Interconnect read_interconnect(Reader& table) {
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
   interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
   interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
+  if (scope == TopologyScope::node && table.has("in_switch_reduction")) {
+    interconnect.in_switch_reduction = table.fraction("in_switch_reduction", 0.01, 1.0);
+  }
   interconnect.size_shares = read_size_shares(table);
   if (table.has("size_shares")) {
     interconnect.size_shares_source = table.get<std::string>("size_shares_source");
