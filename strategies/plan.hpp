@@ -11,6 +11,7 @@
 #include "models/model.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
+#include "strategies/collective/collective.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 
@@ -82,6 +83,7 @@ struct RunFile {
   std::optional<std::int64_t> gpus;
   Training training;
   Parallel parallel;
+  std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -119,6 +121,7 @@ struct Run {
   std::int64_t gpus = 0;  ///< fewer than the nodes have, when positive
   Training training;
   Parallel parallel;
+  std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {

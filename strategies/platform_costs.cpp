@@ -11,6 +11,11 @@ Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId device) const 
 
 FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
                                        const std::vector<DeviceId>& devices) const {
+  for (const ForcedCollective& forced : forced_) {
+    if (forced.kind == kind) {
+      return force(forced, {kind, payload, devices}, machine_);
+    }
+  }
   return quickest({kind, payload, devices}, machine_);
 }
 

@@ -304,7 +304,7 @@ Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity)
   Simulation simulation;
   simulation.program = lower(run);
   const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
-  const PlatformCosts costs(*machine);
+  const PlatformCosts costs(*machine, run.collectives);
   const std::vector<WeightedRank> ranks = fidelity == Fidelity::full
                                               ? play_each(run, costs, progress, simulation)
                                               : play_lumped(run, costs, progress, simulation);

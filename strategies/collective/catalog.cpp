@@ -65,6 +65,13 @@ std::string kinds_of(const CollectiveAlgorithm& algorithm) {
   return text;
 }
 
+// "2 GPUs on one node", "16 GPUs on 2 nodes".
+std::string group_text(const CollectiveRequest& request, const Machine& machine) {
+  const std::size_t nodes = place(request, machine).nodes.size();
+  return std::to_string(request.devices.size()) + " GPUs on " +
+         (nodes == 1 ? "one node" : std::to_string(nodes) + " nodes");
+}
+
 }  // namespace
 
 std::span<const CollectiveAlgorithm> collective_algorithms() { return kAlgorithms; }
@@ -84,6 +91,20 @@ std::optional<std::string> why_not(const CollectiveAlgorithm& algorithm,
     return "it carries out " + kinds_of(algorithm) + " only";
   }
   return request.devices.size() < 2 ? std::nullopt : algorithm.refuse(request, machine);
+}
+
+FlowSchedule force(const ForcedCollective& forced, const CollectiveRequest& request,
+                   const Machine& machine) {
+  if (request.devices.size() == 1) {
+    return {};
+  }
+  if (const auto reason = why_not(*forced.algorithm, request, machine)) {
+    Diagnostic mistake = forced.place;
+    mistake.message = "'" + std::string(forced.algorithm->name) + "' cannot serve a group of " +
+                      group_text(request, machine) + ": " + *reason;
+    throw ConfigError({mistake});
+  }
+  return forced.algorithm->lower(request, machine);
 }
 
 FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine) {

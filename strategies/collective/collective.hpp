@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "platforms/cluster.hpp"
+#include "sim/core/error.hpp"
 #include "sim/program/network.hpp"
 #include "sim/program/program.hpp"
 #include "strategies/collective/moves.hpp"
@@ -80,6 +81,16 @@ struct CollectiveAlgorithm {
 /// Bytes that cross each edge of a ring of n ranks: the payload times the bus factor.
 [[nodiscard]] Bytes ring_bytes(CollectiveKind kind, Bytes payload, std::size_t num_ranks);
 
+/// An algorithm that a run file asks for, for all collectives of a kind.
+struct ForcedCollective {
+  CollectiveKind kind = CollectiveKind::all_reduce;
+  const CollectiveAlgorithm* algorithm = nullptr;  ///< a row of the table
+  Diagnostic place;                                ///< the key, for mistakes that show later
+};
+/// The collective by the algorithm that is forced for its kind. Throws ConfigError, with the place
+/// and the reason, when that cannot serve the group.
+[[nodiscard]] FlowSchedule force(const ForcedCollective& forced, const CollectiveRequest& request,
+                                 const Machine& machine);
 /// The algorithm of those chosen by default that ends first when nothing else communicates.
 [[nodiscard]] FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine);
 [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from, DeviceId to,
