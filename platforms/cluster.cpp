@@ -52,9 +52,6 @@ Interconnect read_interconnect(Reader& table) {
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
   interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
   interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
-  if (scope == TopologyScope::node && table.has("in_switch_reduction")) {
-    interconnect.in_switch_reduction = table.fraction("in_switch_reduction", 0.01, 1.0);
-  }
   interconnect.size_shares = read_size_shares(table);
   if (table.has("size_shares")) {
     interconnect.size_shares_source = table.get<std::string>("size_shares_source");
@@ -65,6 +62,9 @@ Interconnect read_interconnect(Reader& table) {
 void read_node(Reader table, Cluster& cluster) {
   const auto& row = read_topology(table, node_topologies());
   cluster.node = read_interconnect(table);
+  if (table.has("in_switch_reduction")) {
+    cluster.node.in_switch_reduction = table.fraction("in_switch_reduction", 0.01, 1.0);
+  }
   cluster.node_wiring = row.read(table, {static_cast<std::size_t>(cluster.gpus_per_node),
                                          static_cast<std::size_t>(cluster.nics_per_node)});
   table.finish();

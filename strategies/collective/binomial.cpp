@@ -51,8 +51,8 @@ std::vector<std::size_t> steps_of(CollectiveKind kind, std::size_t n) {
 FlowSchedule binomial(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
   const std::vector<Member> members = from_root(placement);
-  const Reach reach = placement.spans_nodes() ? Reach::fabric : Reach::node;
-  const double share = rate_share(request.payload, reach, machine.cluster());
+  const Reach reach = placement.reach();
+  const double share = rate_share(request.payload, reach, placement, machine);
   FlowSchedule schedule;
   for (const std::size_t distance : steps_of(request.kind, members.size())) {
     std::vector<LinkId> links;
@@ -65,7 +65,7 @@ FlowSchedule binomial(const CollectiveRequest& request, const Machine& machine) 
     }
     const StepCount steps{leaves_node ? 0.0 : 1.0, leaves_node ? 1.0 : 0.0,
                           schedule.phases.empty()};
-    schedule.phases.push_back({latency(steps, reach, machine.cluster()),
+    schedule.phases.push_back({latency(steps, placement, machine),
                                {lockstep(request.payload, std::move(links), share, machine)}});
   }
   return schedule;
@@ -73,9 +73,7 @@ FlowSchedule binomial(const CollectiveRequest& request, const Machine& machine) 
 
 Moves binomial_moves(const CollectiveRequest& request, const Machine& machine) {
   const std::vector<Member> members = from_root(place(request, machine));
-  Moves moves;
-  moves.num_chunks = 1;
-  moves.cuts = 1;
+  Moves moves = Moves::of(1, 1);
   std::size_t step = 0;
   for (const std::size_t distance : steps_of(request.kind, members.size())) {
     for (const auto& [upper, lower] : edges_of(members, distance)) {

@@ -53,8 +53,8 @@ Edges exchange(const Pairs& pairs, std::size_t distance) {
 
 class Steps {
  public:
-  Steps(const CollectiveRequest& request, const Machine& machine, Reach reach)
-      : request_(request), machine_(machine), reach_(reach) {}
+  Steps(const CollectiveRequest& request, const Placement& placement, const Machine& machine)
+      : request_(request), placement_(placement), machine_(machine) {}
 
   /// All edges at once, each with this share of the payload.
   void add(const Edges& edges, double part) {
@@ -68,9 +68,9 @@ class Steps {
     }
     const StepCount steps{leaves_node ? 0.0 : 1.0, leaves_node ? 1.0 : 0.0,
                           schedule.phases.empty()};
-    const double share = rate_share(request_.payload, reach_, machine_.cluster());
+    const double share = rate_share(request_.payload, placement_.reach(), placement_, machine_);
     schedule.phases.push_back(
-        {latency(steps, reach_, machine_.cluster()),
+        {latency(steps, placement_, machine_),
          {lockstep(request_.payload * part, std::move(links), share, machine_)}});
   }
 
@@ -78,8 +78,8 @@ class Steps {
 
  private:
   const CollectiveRequest& request_;
+  const Placement& placement_;
   const Machine& machine_;
-  Reach reach_;
 };
 
 }  // namespace
@@ -88,7 +88,7 @@ FlowSchedule halving_doubling(const CollectiveRequest& request, const Machine& m
   const Placement placement = place(request, machine);
   const Pairs pairs = pairs_of(placement);
   const std::size_t n = pairs.active.size();
-  Steps steps(request, machine, placement.spans_nodes() ? Reach::fabric : Reach::node);
+  Steps steps(request, placement, machine);
   if (!pairs.folded.empty()) {
     steps.add({pairs.folded, pairs.folded_into}, 1);
   }
@@ -107,9 +107,7 @@ FlowSchedule halving_doubling(const CollectiveRequest& request, const Machine& m
 Moves halving_doubling_moves(const CollectiveRequest& request, const Machine& machine) {
   const Pairs pairs = pairs_of(place(request, machine));
   const auto n = static_cast<std::uint32_t>(pairs.active.size());
-  Moves moves;
-  moves.num_chunks = n;
-  moves.cuts = n;
+  Moves moves = Moves::of(n, n);
   // Chunks whose number ends on the same bits as that of a member, below `distance`.
   const auto like = [&](std::uint32_t member, std::uint32_t distance) {
     std::vector<std::uint32_t> chunks;

@@ -25,7 +25,6 @@ FlowSchedule hierarchical_all_to_all(const CollectiveRequest& request, const Mac
   const Placement placement = place(request, machine);
   const std::size_t g = placement.most_members;
   const std::size_t k = placement.nodes.size();
-  const Cluster& cluster = machine.cluster();
   const Bytes to_node = request.payload / static_cast<double>(k);  // what is meant for one node
   const Bytes to_rail = request.payload / static_cast<double>(g);  // or for one rail
   FlowSchedule schedule;
@@ -34,9 +33,9 @@ FlowSchedule hierarchical_all_to_all(const CollectiveRequest& request, const Mac
     for (const std::vector<Member>& node : placement.nodes) {
       inside.add_pairs_inside(node);
     }
-    const double share = rate_share(request.payload, Reach::node, cluster);
+    const double share = rate_share(request.payload, Reach::node, placement, machine);
     schedule.phases.push_back(
-        {latency(steps_inside(g), Reach::fabric, cluster), inside.flows(to_rail, Bytes(0), share)});
+        {latency(steps_inside(g), placement, machine), inside.flows(to_rail, Bytes(0), share)});
   }
   Traffic between(machine);
   for (std::size_t j = 0; j < g; ++j) {
@@ -44,9 +43,9 @@ FlowSchedule hierarchical_all_to_all(const CollectiveRequest& request, const Mac
   }
   StepCount steps = steps_between(k);
   steps.starts = schedule.phases.empty();
-  const double share = rate_share(request.payload, Reach::fabric, cluster);
+  const double share = rate_share(request.payload, Reach::fabric, placement, machine);
   schedule.phases.push_back(
-      {latency(steps, Reach::fabric, cluster), between.flows(Bytes(0), to_node, share)});
+      {latency(steps, placement, machine), between.flows(Bytes(0), to_node, share)});
   return schedule;
 }
 
@@ -54,9 +53,7 @@ Moves hierarchical_all_to_all_moves(const CollectiveRequest& request, const Mach
   const Placement placement = place(request, machine);
   const auto n = static_cast<std::uint32_t>(placement.num_members);
   const std::size_t g = placement.most_members;
-  Moves moves;
-  moves.num_chunks = n * n;
-  moves.cuts = n;
+  Moves moves = Moves::of(std::size_t{n} * n, n);
   // What these have for those.
   const auto chunks_for = [&](const std::vector<Member>& sources,
                               const std::vector<Member>& targets) {

@@ -27,12 +27,13 @@ std::vector<std::uint32_t> all_chunks(const std::vector<Member>& members, const 
 }  // namespace
 
 std::optional<std::string> refuse_switch(const Placement& placement, const Machine& machine) {
-  if (!machine.cluster().node.in_switch_reduction) {
-    return "platform '" + machine.cluster().name + "' has no node.in_switch_reduction";
-  }
-  const std::vector<Member>& node = placement.nodes.front();
-  if (node.size() > 1 && route(node[0], node[1], machine).size() != 2) {
-    return "more than one switch is between two GPUs of a node";
+  for (const std::vector<Member>& node : placement.nodes) {
+    if (!machine.inside(machine.node_of(node.front().device)).in_switch_reduction) {
+      return "platform '" + machine.cluster().name + "' has no node.in_switch_reduction";
+    }
+    if (node.size() > 1 && route(node[0], node[1], machine).size() != 2) {
+      return "more than one switch is between two GPUs of a node";
+    }
   }
   return std::nullopt;
 }
@@ -53,10 +54,14 @@ Ports ports_of(const Placement& placement, const Machine& machine) {
   return ports;
 }
 
-double in_switch_share(Bytes payload, const Cluster& cluster) {
-  FORETRAIN_ASSERT(cluster.node.in_switch_reduction.has_value(), "the switch cannot add up");
-  const double of_achieved = cluster.node.in_switch_reduction->value / cluster.node.achieved.value;
-  return std::min(1.0, of_achieved) * rate_share(payload, Reach::node, cluster);
+double in_switch_share(Bytes payload, const Placement& placement, const Machine& machine) {
+  double least = 1;
+  for (const std::vector<Member>& node : placement.nodes) {
+    const Interconnect& inside = machine.inside(machine.node_of(node.front().device));
+    FORETRAIN_ASSERT(inside.in_switch_reduction.has_value(), "the switch cannot add up");
+    least = std::min(least, inside.in_switch_reduction->value / inside.achieved.value);
+  }
+  return least * rate_share(payload, Reach::node, placement, machine);
 }
 
 void add_switch_reduce(Moves& moves, std::size_t first, const std::vector<Member>& members,

@@ -22,8 +22,9 @@ struct Ports {
 [[nodiscard]] Ports ports_of(const Placement& placement, const Machine& machine);
 
 /// Share of what links achieve that ports reach while the switch adds up.
-/// REQUIRES: the cluster's node has in_switch_reduction.
-[[nodiscard]] double in_switch_share(Bytes payload, const Cluster& cluster);
+/// REQUIRES: refuse_switch() is empty.
+[[nodiscard]] double in_switch_share(Bytes payload, const Placement& placement,
+                                     const Machine& machine);
 
 /// Everybody's chunks go up to a switch and each member takes its own sums down: two steps.
 void add_switch_reduce(Moves& moves, std::size_t first, const std::vector<Member>& members,

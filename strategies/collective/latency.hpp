@@ -3,14 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-
-#include "platforms/cluster.hpp"
+#include "strategies/collective/placement.hpp"
 
 namespace foretrain {
-
-/// What the group of a collective spans: one node, or several over the fabric.
-enum class Reach : std::uint8_t { node, fabric };
 
 /// Steps that wait for one another, by what they cross.
 struct StepCount {
@@ -20,10 +15,13 @@ struct StepCount {
 };
 
 /// collective_latency at the start, and a hop_latency for every step; inside the nodes of a group
-/// that spans several, the fabric's node_hop_latency where it is known.
-[[nodiscard]] Seconds latency(const StepCount& steps, Reach reach, const Cluster& cluster);
+/// that spans several, the fabric's node_hop_latency where it is known. Of unlike nodes the slowest
+/// counts.
+[[nodiscard]] Seconds latency(const StepCount& steps, const Placement& placement,
+                              const Machine& machine);
 
-/// Share of a free link's rate that a collective with this payload reaches.
-[[nodiscard]] double rate_share(Bytes payload, Reach reach, const Cluster& cluster);
+/// Share of a free link's rate that transfers of a collective with this payload reach at a level.
+[[nodiscard]] double rate_share(Bytes payload, Reach level, const Placement& placement,
+                                const Machine& machine);
 
 }  // namespace foretrain

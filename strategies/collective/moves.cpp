@@ -22,6 +22,12 @@ void add_ring_pass(Moves& moves, std::size_t first, const std::vector<std::uint3
 
 }  // namespace
 
+Moves Moves::of(std::size_t num_chunks, std::size_t parts) {
+  Moves moves;
+  moves.shares.assign(num_chunks, 1 / static_cast<double>(parts));
+  return moves;
+}
+
 void Moves::add(std::size_t step, Move move) {
   if (steps.size() <= step) {
     steps.resize(step + 1);

@@ -26,11 +26,12 @@ struct Move {
 /// Chunk c of a reduce-scatter ends, and of an all-gather starts, at member c * n / num_chunks. Of
 /// an all-to-all, chunk i * n + j goes from member i to member j.
 struct Moves {
-  std::uint32_t num_chunks = 0;
-  std::uint32_t cuts = 0;  ///< of the payload: a chunk has payload / cuts bytes
+  std::vector<double> shares;  ///< of the payload, by chunk
   std::vector<std::vector<Move>> steps;
 
-  [[nodiscard]] Bytes chunk(Bytes payload) const { return payload / static_cast<double>(cuts); }
+  /// No moves yet, of chunks that are each 1 / parts of the payload.
+  [[nodiscard]] static Moves of(std::size_t num_chunks, std::size_t parts);
+  [[nodiscard]] std::size_t num_chunks() const { return shares.size(); }
   /// Adds a move to a step, which need not exist yet.
   void add(std::size_t step, Move move);
 };

@@ -46,11 +46,11 @@ std::optional<std::string> refuse_nvls(const CollectiveRequest& request, const M
 FlowSchedule nvls(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
   const PortLoad load = load_of(request.kind, static_cast<double>(placement.num_members));
-  const double share = in_switch_share(request.payload, machine.cluster());
+  const double share = in_switch_share(request.payload, placement, machine);
   const Ports ports = ports_of(placement, machine);
   // Up and down: two hops, twice where the sum is handed out.
   const double hops = request.kind == CollectiveKind::all_reduce ? 4 : 2;
-  FlowPhase phase{latency({hops, 0}, Reach::node, machine.cluster()), {}};
+  FlowPhase phase{latency({hops, 0}, placement, machine), {}};
   phase.flows.push_back(lockstep(request.payload * load.up, ports.up, share, machine));
   phase.flows.push_back(lockstep(request.payload * load.down, ports.down, share, machine));
   return {{std::move(phase)}};
@@ -59,9 +59,7 @@ FlowSchedule nvls(const CollectiveRequest& request, const Machine& machine) {
 Moves nvls_moves(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
   const auto n = static_cast<std::uint32_t>(placement.num_members);
-  Moves moves;
-  moves.num_chunks = n;
-  moves.cuts = n;
+  Moves moves = Moves::of(n, n);
   const std::vector<Member>& members = placement.nodes.front();
   const ChunksAt own = [&](std::size_t position) {
     return std::vector<std::uint32_t>{members[position].rank};

@@ -5,6 +5,7 @@
 // All of it is one pipeline, so port and NIC flows run at once and the slower of them ends it. What
 // the trees load unevenly, the root least, is the same on every NIC here.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -32,8 +33,8 @@ FlowSchedule nvls_tree(const CollectiveRequest& request, const Machine& machine)
   const auto g = static_cast<double>(placement.most_members);
   const auto k = static_cast<double>(placement.nodes.size());
   const auto levels = static_cast<double>(std::bit_width(placement.nodes.size()) - 1);
-  const double inside = in_switch_share(request.payload, machine.cluster());
-  const double between = rate_share(request.payload, Reach::fabric, machine.cluster());
+  const double inside = in_switch_share(request.payload, placement, machine);
+  const double between = rate_share(request.payload, Reach::fabric, placement, machine);
   const Ports ports = ports_of(placement, machine);
   std::vector<LinkId> rails;
   for (std::size_t j = 0; j < placement.most_members; ++j) {
@@ -41,7 +42,7 @@ FlowSchedule nvls_tree(const CollectiveRequest& request, const Machine& machine)
   }
   const Bytes of_port = request.payload * (1 + 1 / g);
   const Bytes of_rail = request.payload * (2 / g * (k - 1) / k);
-  FlowPhase phase{latency({4, 2 * levels}, Reach::fabric, machine.cluster()), {}};
+  FlowPhase phase{latency({4, 2 * levels}, placement, machine), {}};
   phase.flows.push_back(lockstep(of_port, ports.up, inside, machine));
   phase.flows.push_back(lockstep(of_port, ports.down, inside, machine));
   phase.flows.push_back(lockstep(of_rail, std::move(rails), between, machine));
@@ -53,9 +54,7 @@ Moves nvls_tree_moves(const CollectiveRequest& request, const Machine& machine) 
   const std::size_t g = placement.most_members;
   const auto trees = double_binary_tree(placement.nodes.size());
   const auto n = static_cast<std::uint32_t>(placement.num_members);
-  Moves moves;
-  moves.num_chunks = static_cast<std::uint32_t>(2 * g);  // two trees for each rail
-  moves.cuts = moves.num_chunks;
+  Moves moves = Moves::of(2 * g, 2 * g);  // two trees for each rail
   const ChunksAt of_rail = [](std::size_t j) {
     const auto chunk = static_cast<std::uint32_t>(2 * j);
     return std::vector<std::uint32_t>{chunk, chunk + 1};

@@ -22,24 +22,22 @@ StepCount pairwise_steps(const Placement& placement) {
 
 FlowSchedule pairwise(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
-  const Reach reach = placement.spans_nodes() ? Reach::fabric : Reach::node;
-  const double share = rate_share(request.payload, reach, machine.cluster());
+  const Reach reach = placement.reach();
+  const double share = rate_share(request.payload, reach, placement, machine);
   Traffic traffic(machine);
   for (const std::vector<Member>& node : placement.nodes) {
     traffic.add_pairs_inside(node);
   }
   traffic.add_pairs_between(placement.in_order());
   const Bytes message = request.payload / static_cast<double>(placement.num_members);
-  return {{{latency(pairwise_steps(placement), reach, machine.cluster()),
+  return {{{latency(pairwise_steps(placement), placement, machine),
             traffic.flows(message, message, share)}}};
 }
 
 Moves pairwise_moves(const CollectiveRequest& request, const Machine& machine) {
   const std::vector<std::uint32_t> ranks = ranks_of(place(request, machine).in_order());
   const auto n = static_cast<std::uint32_t>(ranks.size());
-  Moves moves;
-  moves.num_chunks = n * n;
-  moves.cuts = n;
+  Moves moves = Moves::of(std::size_t{n} * n, n);
   for (std::uint32_t distance = 1; distance < n; ++distance) {
     for (std::uint32_t p = 0; p < n; ++p) {
       const std::uint32_t from = ranks[p];

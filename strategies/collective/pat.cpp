@@ -48,8 +48,8 @@ FlowSchedule pat(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
   const std::vector<Member> members = placement.in_order();
   const std::size_t n = members.size();
-  const Reach reach = placement.spans_nodes() ? Reach::fabric : Reach::node;
-  const double share = rate_share(request.payload, reach, machine.cluster());
+  const Reach reach = placement.reach();
+  const double share = rate_share(request.payload, reach, placement, machine);
   FlowSchedule schedule;
   for (const std::size_t distance : steps_of(request.kind, n)) {
     std::vector<LinkId> links;
@@ -63,7 +63,7 @@ FlowSchedule pat(const CollectiveRequest& request, const Machine& machine) {
     const StepCount steps{placement.spans_nodes() ? 0.0 : 1.0, placement.spans_nodes() ? 1.0 : 0.0,
                           schedule.phases.empty()};
     const auto chunks = static_cast<double>(offsets(distance, n).size());
-    schedule.phases.push_back({latency(steps, reach, machine.cluster()),
+    schedule.phases.push_back({latency(steps, placement, machine),
                                {lockstep(request.payload * (chunks / static_cast<double>(n)),
                                          std::move(links), share, machine)}});
   }
@@ -73,9 +73,7 @@ FlowSchedule pat(const CollectiveRequest& request, const Machine& machine) {
 Moves pat_moves(const CollectiveRequest& request, const Machine& machine) {
   const std::vector<std::uint32_t> ranks = ranks_of(place(request, machine).in_order());
   const std::size_t n = ranks.size();
-  Moves moves;
-  moves.num_chunks = static_cast<std::uint32_t>(n);
-  moves.cuts = moves.num_chunks;
+  Moves moves = Moves::of(n, n);
   std::size_t step = 0;
   for (const std::size_t distance : steps_of(request.kind, n)) {
     for (std::size_t p = 0; p < n; ++p) {

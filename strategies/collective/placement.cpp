@@ -2,6 +2,7 @@
 #include "strategies/collective/placement.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/core/error.hpp"
 
@@ -20,9 +21,6 @@ std::vector<std::size_t> first_behind_each_nic(const std::vector<Member>& member
 }
 
 std::size_t num_rings(const Placement& placement) {
-  if (!placement.spans_nodes()) {
-    return 1;
-  }
   std::size_t rings = first_behind_each_nic(placement.nodes.front()).size();
   for (const std::vector<Member>& members : placement.nodes) {
     rings = std::min(rings, first_behind_each_nic(members).size());
@@ -71,20 +69,44 @@ Placement place(const CollectiveRequest& request, const Machine& machine) {
   return placement;
 }
 
-std::vector<std::vector<Member>> ring_orders(const Placement& placement) {
+std::vector<RingWay> ring_ways(const std::vector<Member>& node, const Machine& machine) {
+  std::vector<DeviceId> devices;
+  devices.reserve(node.size());
+  for (const Member& member : node) {
+    devices.push_back(member.device);
+  }
+  std::vector<RingWay> ways;
+  for (const RingOrder& ring : machine.rings(devices)) {
+    RingWay way{{}, 1 / ring.share};
+    way.order.reserve(node.size());
+    for (const std::size_t gpu : ring.gpus) {
+      way.order.push_back(*std::find_if(node.begin(), node.end(), [&](const Member& member) {
+        return machine.local_index(member.device) == gpu;
+      }));
+    }
+    ways.push_back(std::move(way));
+  }
+  return ways;
+}
+
+std::vector<RingWay> ring_ways(const Placement& placement, const Machine& machine) {
+  if (!placement.spans_nodes()) {
+    return ring_ways(placement.nodes.front(), machine);
+  }
   const std::size_t rings = num_rings(placement);
-  std::vector<std::vector<Member>> orders(rings);
+  std::vector<RingWay> ways(rings, RingWay{{}, static_cast<double>(rings)});
   for (std::size_t index = 0; index < rings; ++index) {
-    orders[index].reserve(placement.num_members);
+    std::vector<Member>& order = ways[index].order;
+    order.reserve(placement.num_members);
     for (const std::vector<Member>& members : placement.nodes) {
       const std::vector<std::size_t> firsts = first_behind_each_nic(members);
       const std::size_t first = firsts[index * firsts.size() / rings];
       for (std::size_t i = 0; i < members.size(); ++i) {
-        orders[index].push_back(members[(first + i) % members.size()]);
+        order.push_back(members[(first + i) % members.size()]);
       }
     }
   }
-  return orders;
+  return ways;
 }
 
 std::vector<Member> rail(const Placement& placement, std::size_t j) {

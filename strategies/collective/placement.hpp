@@ -12,6 +12,9 @@
 
 namespace foretrain {
 
+/// A level of the machine: within a node, or between nodes.
+enum class Reach : std::uint8_t { node, fabric };
+
 struct Member {
   std::uint32_t rank = 0;  ///< its number in the group
   DeviceId device;
@@ -26,6 +29,8 @@ struct Placement {
   std::size_t least_members = 0;  ///< of one node
 
   [[nodiscard]] bool spans_nodes() const { return nodes.size() > 1; }
+  /// The level that decides the fixed latency and the rate of a collective.
+  [[nodiscard]] Reach reach() const { return spans_nodes() ? Reach::fabric : Reach::node; }
   [[nodiscard]] bool is_even() const { return most_members == least_members; }
   /// All members in that order.
   [[nodiscard]] std::vector<Member> in_order() const;
@@ -34,11 +39,19 @@ struct Placement {
 /// REQUIRES: the request has members.
 [[nodiscard]] Placement place(const CollectiveRequest& request, const Machine& machine);
 
-/// Rings through all members, one per NIC that every node can offer; one inside a node, where all
-/// GPUs reach all others through their own port. Ring r goes round the members of each node
-/// starting behind another NIC, so it enters the node through that one and leaves through the one
-/// before: no two rings share a NIC one way.
-[[nodiscard]] std::vector<std::vector<Member>> ring_orders(const Placement& placement);
+/// A way round all members, and into how many such parts the payload is cut for it.
+struct RingWay {
+  std::vector<Member> order;
+  double parts = 1;
+};
+
+/// Inside a node the rings of its topology. Across nodes one ring per NIC that every node can
+/// offer: ring r goes round the members of each node starting behind another NIC, so it enters the
+/// node through that one and leaves through the one before: no two rings share a NIC one way.
+[[nodiscard]] std::vector<RingWay> ring_ways(const Placement& placement, const Machine& machine);
+/// The rings inside one node over these members of it.
+[[nodiscard]] std::vector<RingWay> ring_ways(const std::vector<Member>& node,
+                                             const Machine& machine);
 
 /// The j-th members of all nodes. REQUIRES: placement.is_even().
 [[nodiscard]] std::vector<Member> rail(const Placement& placement, std::size_t j);

@@ -62,18 +62,16 @@ FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
   if (placement.num_members == 1) {
     return {};
   }
-  const Reach reach = placement.spans_nodes() ? Reach::fabric : Reach::node;
-  const double share = rate_share(request.payload, reach, machine.cluster());
-  FlowPhase phase{latency(ring_steps(request.kind, placement), reach, machine.cluster()), {}};
-  const std::vector<std::vector<Member>> orders = ring_orders(placement);
-  for (const std::vector<Member>& order : orders) {
+  const Reach reach = placement.reach();
+  const double share = rate_share(request.payload, reach, placement, machine);
+  FlowPhase phase{latency(ring_steps(request.kind, placement), placement, machine), {}};
+  for (const RingWay& way : ring_ways(placement, machine)) {
     Flow flow;
-    flow.bytes = ring_bytes(request.kind, request.payload, placement.num_members) /
-                 static_cast<double>(orders.size());
+    flow.bytes = ring_bytes(request.kind, request.payload, placement.num_members) / way.parts;
     if (is_rooted(request.kind)) {
-      append_chain(chain_of(request.kind, order), machine, flow.links);
+      append_chain(chain_of(request.kind, way.order), machine, flow.links);
     } else {
-      append_ring(order, machine, flow.links);
+      append_ring(way.order, machine, flow.links);
     }
     flow.rate_limit = slowest(flow.links, machine) * share;
     phase.flows.push_back(std::move(flow));
@@ -82,21 +80,22 @@ FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
 }
 
 Moves ring_moves(const CollectiveRequest& request, const Machine& machine) {
-  const std::vector<std::vector<Member>> orders = ring_orders(place(request, machine));
+  const std::vector<RingWay> ways = ring_ways(place(request, machine), machine);
   const std::size_t n = request.devices.size();
-  const std::size_t rings = orders.size();
-  Moves moves;
-  moves.num_chunks = static_cast<std::uint32_t>(is_rooted(request.kind) ? rings : n * rings);
-  moves.cuts = moves.num_chunks;
-  for (std::size_t index = 0; index < rings; ++index) {
+  const std::size_t per_ring = is_rooted(request.kind) ? 1 : n;
+  Moves moves = Moves::of(per_ring * ways.size(), 1);
+  for (std::size_t chunk = 0; chunk < moves.num_chunks(); ++chunk) {
+    moves.shares[chunk] = 1 / ways[chunk % ways.size()].parts / static_cast<double>(per_ring);
+  }
+  for (std::size_t index = 0; index < ways.size(); ++index) {
     if (is_rooted(request.kind)) {
-      add_chain(moves, request.kind, static_cast<std::uint32_t>(index), orders[index]);
+      add_chain(moves, request.kind, static_cast<std::uint32_t>(index), ways[index].order);
       continue;
     }
-    const std::vector<std::uint32_t> order = ranks_of(orders[index]);
+    const std::vector<std::uint32_t> order = ranks_of(ways[index].order);
     const ChunksAt chunk_at = [&](std::size_t position) {
       return std::vector<std::uint32_t>{
-          static_cast<std::uint32_t>(order[position] * rings + index)};
+          static_cast<std::uint32_t>(order[position] * ways.size() + index)};
     };
     const bool scatters = request.kind != CollectiveKind::all_gather;
     if (scatters) {

@@ -66,13 +66,13 @@ std::vector<std::vector<std::uint32_t>> chains_of(const std::vector<Member>& ord
 
 FlowSchedule tree(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
-  const std::vector<std::vector<Member>> orders = ring_orders(placement);
-  const double share = rate_share(request.payload, Reach::fabric, machine.cluster());
-  FlowPhase phase{latency(tree_steps(placement), Reach::fabric, machine.cluster()), {}};
-  for (const std::vector<Member>& order : orders) {
+  const std::vector<RingWay> ways = ring_ways(placement, machine);
+  const double share = rate_share(request.payload, Reach::fabric, placement, machine);
+  FlowPhase phase{latency(tree_steps(placement), placement, machine), {}};
+  for (const RingWay& way : ways) {
     Flow flow;
-    flow.bytes = request.payload * (2 / static_cast<double>(orders.size()));
-    append_ring(order, machine, flow.links);
+    flow.bytes = request.payload * (2 / way.parts);
+    append_ring(way.order, machine, flow.links);
     flow.rate_limit = slowest(flow.links, machine) * share * kTreeShare;
     phase.flows.push_back(std::move(flow));
   }
@@ -81,14 +81,12 @@ FlowSchedule tree(const CollectiveRequest& request, const Machine& machine) {
 
 Moves tree_moves(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
-  const std::vector<std::vector<Member>> orders = ring_orders(placement);
+  const std::vector<RingWay> ways = ring_ways(placement, machine);
   const auto trees = double_binary_tree(placement.nodes.size());
-  Moves moves;
-  moves.num_chunks = static_cast<std::uint32_t>(2 * orders.size());
-  moves.cuts = moves.num_chunks;
+  Moves moves = Moves::of(2 * ways.size(), 2 * ways.size());
   std::uint32_t chunk = 0;
-  for (const std::vector<Member>& order : orders) {
-    const std::vector<std::vector<std::uint32_t>> chains = chains_of(order, placement);
+  for (const RingWay& way : ways) {
+    const std::vector<std::vector<std::uint32_t>> chains = chains_of(way.order, placement);
     for (const TreeParents& parents : trees) {
       add_tree(moves, chains, parents, placement.most_members, chunk++);
     }

@@ -91,6 +91,18 @@ TEST_CASE("a run can force the algorithm of its collectives", "[study]") {
   CHECK(chosen <= std::min(tree, ring));
 }
 
+TEST_CASE("lumping is exact for collectives of several phases", "[study]") {
+  Run run = small_run(1, 1, 8);
+  for (const char* name : {"tree", "hierarchical", "halving-doubling"}) {
+    INFO(name);
+    run.collectives = {{CollectiveKind::all_reduce, &collective_algorithm(name), {}}};
+    const Prediction lumped = simulate(run).prediction;
+    const Prediction full = simulate(run, {}, Fidelity::full).prediction;
+    check_same(lumped.breakdown, full.breakdown);
+    CHECK(lumped.simulation.simulated_ranks < full.simulation.simulated_ranks);
+  }
+}
+
 TEST_CASE("a forced algorithm that cannot serve a group is the user's mistake", "[study]") {
   Run run = small_run(1, 1, 8);
   Diagnostic place;

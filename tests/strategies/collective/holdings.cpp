@@ -14,7 +14,7 @@ using Content = std::vector<int>;
 class Holdings {
  public:
   Holdings(CollectiveKind kind, std::size_t n, std::size_t switches, const Moves& moves)
-      : kind_(kind), n_(n), chunks_(moves.num_chunks) {
+      : kind_(kind), n_(n), chunks_(moves.num_chunks()) {
     held_.assign(n + switches, std::vector<Content>(chunks_, Content(n, 0)));
     for (std::size_t member = 0; member < n; ++member) {
       for (std::size_t chunk = 0; chunk < chunks_; ++chunk) {
@@ -152,8 +152,10 @@ std::vector<double> bytes_by_link(const Moves& moves, const CollectiveRequest& r
   std::vector<double> bytes(machine.network().links.size(), 0);
   for (const std::vector<Move>& step : moves.steps) {
     for (const Move& move : step) {
-      const double moved =
-          moves.chunk(request.payload).value * static_cast<double>(move.chunks.size());
+      double moved = 0;
+      for (const std::uint32_t chunk : move.chunks) {
+        moved += request.payload.value * moves.shares[chunk];
+      }
       for (const LinkId link : links_of(move, request, machine)) {
         bytes[link.index()] += moved;
       }

@@ -169,15 +169,15 @@ TEST_CASE("carrying out moves finds what is missing, doubled or sent from nowher
           "[collective]") {
   constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
   // Two members add each other's only chunk: complete. One of them alone: not. Twice: doubled.
-  const Moves both{1, 1, {{{0, 1, {0}, true}, {1, 0, {0}, true}}}};
-  const Moves one{1, 1, {{{0, 1, {0}, true}}}};
-  const Moves twice{1, 1, {{{0, 1, {0}, true}, {1, 0, {0}, true}}, {{0, 1, {0}, true}}}};
+  const Moves both{{1.0}, {{{0, 1, {0}, true}, {1, 0, {0}, true}}}};
+  const Moves one{{1.0}, {{{0, 1, {0}, true}}}};
+  const Moves twice{{1.0}, {{{0, 1, {0}, true}, {1, 0, {0}, true}}, {{0, 1, {0}, true}}}};
   CHECK(fault_of(kReduce, 2, 1, both) == "");
   CHECK(fault_of(kReduce, 2, 1, one) == "member 0 ends without chunk 0");
   CHECK(fault_of(kReduce, 2, 1, twice) == "member 1 ends without chunk 0");
-  CHECK(fault_of(CollectiveKind::broadcast, 2, 1, {1, 1, {{{1, 0, {0}, false}}}}) ==
+  CHECK(fault_of(CollectiveKind::broadcast, 2, 1, {{1.0}, {{{1, 0, {0}, false}}}}) ==
         "1 sends chunk 0 without having any of it");
-  CHECK(fault_of(kReduce, 2, 1, {1, 1, {{{1, 1, {0}, false}}}}) ==
+  CHECK(fault_of(kReduce, 2, 1, {{1.0}, {{{1, 1, {0}, false}}}}) ==
         "a move to oneself, or of nothing");
 }
 
