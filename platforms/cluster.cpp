@@ -1,5 +1,5 @@
 // Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes,
-// sustained and fabric.node_hop_latency.
+// sustained, node.in_switch_reduction and fabric.node_hop_latency.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 
@@ -62,6 +62,9 @@ Interconnect read_interconnect(Reader& table) {
 void read_node(Reader table, Cluster& cluster) {
   const auto& row = read_topology(table, node_topologies());
   cluster.node = read_interconnect(table);
+  if (table.has("in_switch_reduction")) {
+    cluster.node.in_switch_reduction = table.fraction("in_switch_reduction", 0.01, 1.0);
+  }
   cluster.node_wiring = row.read(table, {static_cast<std::size_t>(cluster.gpus_per_node),
                                          static_cast<std::size_t>(cluster.nics_per_node)});
   table.finish();

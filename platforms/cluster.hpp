@@ -32,6 +32,9 @@ struct Interconnect {
   Sourced<Seconds> hop_latency;                      ///< cost of one step of a ring
   std::optional<Sourced<Seconds>> node_hop_latency;  ///< of a fabric; none: as in the node alone
   Sourced<Seconds> point_to_point_latency;
+  /// Of a node: share of `rate` at which a GPU's port works while the switch adds up (NVLink
+  /// SHARP); none: it cannot.
+  std::optional<Sourced<double>> in_switch_reduction;
   std::vector<SizeShare>
       size_shares;  ///< mid-size efficiency, relative to `achieved`; may be empty
   std::string size_shares_source;

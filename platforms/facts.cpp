@@ -40,6 +40,9 @@ void append_interconnect(const Interconnect& interconnect, const std::string& pr
     facts.push_back(fact(prefix + "node_hop_latency", *interconnect.node_hop_latency));
   }
   facts.push_back(fact(prefix + "point_to_point_latency", interconnect.point_to_point_latency));
+  if (interconnect.in_switch_reduction) {
+    facts.push_back(fact(prefix + "in_switch_reduction", *interconnect.in_switch_reduction));
+  }
 }
 
 // What a reader wants to see of size_shares: the points themselves.

@@ -12,6 +12,7 @@
 #include "models/model.hpp"
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
+#include "strategies/collective/collective.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -85,6 +86,7 @@ struct RunFile {
   Training training;
   Parallel parallel;
   Variation variation;
+  std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -124,6 +126,7 @@ struct Run {
   Training training;
   Parallel parallel;
   Variation variation;
+  std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {

@@ -9,8 +9,12 @@
 
 namespace foretrain {
 
-PlatformCosts::PlatformCosts(const Machine& machine, Variation variation)
-    : machine_(machine), variation_(std::move(variation)), speeds_{1.0} {
+PlatformCosts::PlatformCosts(const Machine& machine, Variation variation,
+                             std::vector<ForcedCollective> forced)
+    : machine_(machine),
+      variation_(std::move(variation)),
+      speeds_{1.0},
+      forced_(std::move(forced)) {
   speeds_.reserve(1 + variation_.device_speeds.size());
   for (const auto& [device, speed] : variation_.device_speeds) {
     speeds_.push_back(speed);
@@ -40,6 +44,11 @@ Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId device) const 
 
 FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
                                        const std::vector<DeviceId>& devices) const {
+  for (const ForcedCollective& forced : forced_) {
+    if (forced.kind == kind) {
+      return force(forced, {kind, payload, devices}, machine_);
+    }
+  }
   return quickest({kind, payload, devices}, machine_);
 }
 

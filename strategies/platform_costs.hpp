@@ -6,6 +6,7 @@
 
 #include "platforms/cluster.hpp"
 #include "sim/program/cost_model.hpp"
+#include "strategies/collective/collective.hpp"
 #include "strategies/variation.hpp"
 
 namespace foretrain {
@@ -13,10 +14,12 @@ namespace foretrain {
 class PlatformCosts : public CostModel {
  public:
   /// REQUIRES: the machine outlives this. Degraded links are the machine's business.
-  explicit PlatformCosts(const Machine& machine, Variation variation = {});
+  explicit PlatformCosts(const Machine& machine, Variation variation = {},
+                         std::vector<ForcedCollective> forced = {});
 
   [[nodiscard]] const Network& network() const override { return machine_.network(); }
   [[nodiscard]] Seconds kernel_time(const Kernel& kernel, DeviceId device) const override;
+  /// Throws ConfigError when the algorithm that is forced for the kind cannot serve the group.
   [[nodiscard]] FlowSchedule collective(CollectiveKind kind, Bytes payload,
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
@@ -31,6 +34,7 @@ class PlatformCosts : public CostModel {
   const Machine& machine_;
   Variation variation_;
   std::vector<double> speeds_;  // all that devices have, in order; the normal one is 1
+  std::vector<ForcedCollective> forced_;  // at most one for each kind
 };
 
 }  // namespace foretrain

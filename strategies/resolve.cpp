@@ -338,6 +338,7 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.training = file.training;
   run.parallel = file.parallel;
   run.variation = file.variation;
+  run.collectives = file.collectives;
   run.measured = file.measured;
   if (diagnostics.empty()) {
     Check(file, run, diagnostics).all();

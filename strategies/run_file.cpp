@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
+#include "sim/config/text.hpp"
 #include "strategies/plan.hpp"
 
 namespace foretrain {
@@ -30,7 +31,7 @@ constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
     {"full", Recompute::full},
 }};
 
-constexpr std::array<Alias, 9> kRunAliases = {{
+constexpr std::array<Alias, 10> kRunAliases = {{
     {"cluster", "platform"},
     {"system", "platform"},
     {"hardware", "platform"},
@@ -40,6 +41,7 @@ constexpr std::array<Alias, 9> kRunAliases = {{
     {"software", "stack"},
     {"parallelism", "[parallel]"},
     {"train", "[training]"},
+    {"collective", "[collectives]"},
 }};
 
 constexpr std::array<Alias, 14> kTrainingAliases = {{
@@ -148,6 +150,38 @@ Parallel read_parallel(Reader reader, RunFile& file) {
   file.sequence_parallel_position = reader.position_of("sequence_parallel");
   reader.finish(kParallelAliases);
   return parallel;
+}
+
+constexpr std::array<Alias, 8> kCollectiveAliases = {{
+    {"allreduce", "all_reduce"},
+    {"allgather", "all_gather"},
+    {"all-reduce", "all_reduce"},
+    {"all-gather", "all_gather"},
+    {"reduce-scatter", "reduce_scatter"},
+    {"reducescatter", "reduce_scatter"},
+    {"alltoall", "all_to_all"},
+    {"bcast", "broadcast"},
+}};
+
+std::vector<ForcedCollective> read_collectives(Reader reader) {
+  std::vector<ForcedCollective> forced;
+  for (const CollectiveKind kind : kCollectiveKinds) {
+    std::vector<Choice<const CollectiveAlgorithm*>> choices;
+    for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
+      if (algorithm.kinds.contains(kind)) {
+        choices.push_back({algorithm.name, &algorithm});
+      }
+    }
+    const std::string key(name_of(kind));
+    const CollectiveAlgorithm* const algorithm =
+        reader.choice<const CollectiveAlgorithm*>(key, choices, nullptr);
+    if (algorithm != nullptr) {
+      forced.push_back({kind, algorithm,
+                        config::diagnose(reader.position_of(key), reader.path() + "." + key, "")});
+    }
+  }
+  reader.finish(kCollectiveAliases);
+  return forced;
 }
 
 constexpr std::array<Choice<FlopsCount>, 3> kCounts = {{
@@ -261,6 +295,9 @@ RunFile read_run(config::Reader& reader) {
   file.training = read_training(reader.child("training"), file);
   if (auto parallel = reader.maybe_child("parallel")) {
     file.parallel = read_parallel(std::move(*parallel), file);
+  }
+  if (auto collectives = reader.maybe_child("collectives")) {
+    file.collectives = read_collectives(std::move(*collectives));
   }
   if (auto variation = reader.maybe_child("variation")) {
     file.variation = read_variation(std::move(*variation), file.variation_places);

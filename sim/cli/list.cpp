@@ -75,7 +75,13 @@ Rows list_schedules(const Catalogue&) {
 Rows list_collectives(const Catalogue&) {
   Rows rows;
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
-    rows.push_back({std::string(algorithm.name), std::string(algorithm.sentence)});
+    std::string kinds;
+    for (const CollectiveKind kind : kCollectiveKinds) {
+      if (algorithm.kinds.contains(kind)) {
+        kinds += (kinds.empty() ? "" : ", ") + std::string(name_of(kind));
+      }
+    }
+    rows.push_back({std::string(algorithm.name), fmt::format("{}: {}", algorithm.sentence, kinds)});
   }
   return rows;
 }

@@ -5,6 +5,24 @@
 
 namespace foretrain {
 
+std::string_view name_of(CollectiveKind kind) {
+  switch (kind) {
+    case CollectiveKind::all_reduce:
+      return "all_reduce";
+    case CollectiveKind::all_gather:
+      return "all_gather";
+    case CollectiveKind::reduce_scatter:
+      return "reduce_scatter";
+    case CollectiveKind::all_to_all:
+      return "all_to_all";
+    case CollectiveKind::broadcast:
+      return "broadcast";
+    case CollectiveKind::reduce:
+      return "reduce";
+  }
+  return "";
+}
+
 NameId ProgramBuilder::name(std::string_view text) {
   if (const auto found = names_.find(text); found != names_.end()) {
     return found->second;

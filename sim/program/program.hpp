@@ -6,6 +6,7 @@
 // above knows what the engine is made of. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -34,10 +35,24 @@ struct Delay {
   Seconds duration;
 };
 
-enum class CollectiveKind : std::uint8_t { all_reduce, all_gather, reduce_scatter };
+/// Broadcasts start, and reductions to one rank end, at the first member of the group.
+enum class CollectiveKind : std::uint8_t {
+  all_reduce,
+  all_gather,
+  reduce_scatter,
+  all_to_all,
+  broadcast,
+  reduce
+};
+inline constexpr std::array<CollectiveKind, 6> kCollectiveKinds = {
+    CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter,
+    CollectiveKind::all_to_all, CollectiveKind::broadcast,  CollectiveKind::reduce};
+/// As in a run file: "all_reduce".
+[[nodiscard]] std::string_view name_of(CollectiveKind kind);
 
 /// All members of the group in `communicator` take part, in the order of their streams.
-/// `payload` is the full vector, as in nccl-tests: n times the per-rank piece for gather / scatter.
+/// `payload` is the full vector, as in nccl-tests: n times the per-rank piece for gather / scatter;
+/// of an all-to-all, what a rank holds.
 struct Collective {
   CollectiveKind kind = CollectiveKind::all_reduce;
   std::uint32_t communicator = 0;  ///< slot of RankBinding::communicators

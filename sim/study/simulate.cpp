@@ -329,7 +329,7 @@ Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity)
   Simulation simulation;
   simulation.program = lower(run);
   const auto machine = build_machine(run);
-  const PlatformCosts costs(*machine, run.variation);
+  const PlatformCosts costs(*machine, run.variation, run.collectives);
   if (costs.is_jittered()) {
     fidelity = Fidelity::full;
   }

@@ -4,15 +4,42 @@
 #include <array>
 #include <utility>
 
-#include "strategies/collective/collective.hpp"
+#include "sim/core/error.hpp"
+#include "strategies/collective/placement.hpp"
 
 namespace foretrain {
 namespace {
 
+constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
+constexpr CollectiveKind kGather = CollectiveKind::all_gather;
+constexpr CollectiveKind kScatter = CollectiveKind::reduce_scatter;
+constexpr CollectiveKinds kRingKinds = {kReduce, kGather, kScatter, CollectiveKind::broadcast,
+                                        CollectiveKind::reduce};
+constexpr CollectiveKinds kAllToAll = {CollectiveKind::all_to_all};
+constexpr CollectiveKinds kRooted = {CollectiveKind::broadcast, CollectiveKind::reduce};
+
 // clang-format off
-constexpr std::array<CollectiveAlgorithm, 2> kAlgorithms = {{
-    {"ring", "Bandwidth-optimal rings, one per NIC that the group can use", ring},
-    {"tree", "Double binary trees over the nodes, for all-reduces that latency decides", tree},
+constexpr std::array<CollectiveAlgorithm, 10> kAlgorithms = {{
+    {"ring", "Bandwidth-optimal rings, one per NIC that the group can use",
+     kRingKinds, Spread::exact, Chosen::by_default, refuse_nothing, ring, ring_moves},
+    {"tree", "Double binary trees over the nodes, for all-reduces that latency decides",
+     {kReduce}, Spread::even, Chosen::by_default, refuse_one_node, tree, tree_moves},
+    {"hierarchical", "Rings inside nodes, then along rails between them, 1/g of the payload on each",
+     {kReduce, kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_uneven_nodes, hierarchical, hierarchical_moves},
+    {"nvls", "The switch of a node adds up and hands out (NVLink SHARP)",
+     {kReduce, kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_nvls, nvls, nvls_moves},
+    {"nvls-tree", "The switch adds up inside nodes, double binary trees along rails between them",
+     {kReduce}, Spread::even, Chosen::when_forced, refuse_nvls_tree, nvls_tree, nvls_tree_moves},
+    {"pat", "Parallel aggregated trees: logarithmic steps, far messages small",
+     {kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_nothing, pat, pat_moves},
+    {"halving-doubling", "Recursive halving and doubling (Rabenseifner), as in MPI and Gloo",
+     {kReduce}, Spread::exact, Chosen::when_forced, refuse_nothing, halving_doubling, halving_doubling_moves},
+    {"binomial", "A binomial tree from or to the root, for payloads that latency decides",
+     kRooted, Spread::exact, Chosen::when_forced, refuse_nothing, binomial, binomial_moves},
+    {"pairwise", "Every pair's own message, all at once",
+     kAllToAll, Spread::exact, Chosen::by_default, refuse_nothing, pairwise, pairwise_moves},
+    {"hierarchical-all-to-all", "Inside nodes to the destination's rail first, then along rails (PXN)",
+     kAllToAll, Spread::exact, Chosen::when_forced, refuse_uneven_nodes, hierarchical_all_to_all, hierarchical_all_to_all_moves},
 }};
 // clang-format on
 
@@ -28,19 +55,75 @@ Seconds time_alone(const FlowSchedule& schedule) {
   return sum;
 }
 
+std::string kinds_of(const CollectiveAlgorithm& algorithm) {
+  std::string text;
+  for (const CollectiveKind kind : kCollectiveKinds) {
+    if (algorithm.kinds.contains(kind)) {
+      text += (text.empty() ? "" : ", ") + std::string(name_of(kind));
+    }
+  }
+  return text;
+}
+
+// "2 GPUs on one node", "16 GPUs on 2 nodes".
+std::string group_text(const CollectiveRequest& request, const Machine& machine) {
+  const std::size_t nodes = place(request, machine).nodes.size();
+  return std::to_string(request.devices.size()) + " GPUs on " +
+         (nodes == 1 ? "one node" : std::to_string(nodes) + " nodes");
+}
+
 }  // namespace
 
 std::span<const CollectiveAlgorithm> collective_algorithms() { return kAlgorithms; }
 
+const CollectiveAlgorithm& collective_algorithm(std::string_view name) {
+  for (const CollectiveAlgorithm& algorithm : kAlgorithms) {
+    if (algorithm.name == name) {
+      return algorithm;
+    }
+  }
+  throw InternalError("no collective algorithm called " + std::string(name));
+}
+
+std::optional<std::string> why_not(const CollectiveAlgorithm& algorithm,
+                                   const CollectiveRequest& request, const Machine& machine) {
+  if (!algorithm.kinds.contains(request.kind)) {
+    return "it carries out " + kinds_of(algorithm) + " only";
+  }
+  return request.devices.size() < 2 ? std::nullopt : algorithm.refuse(request, machine);
+}
+
+FlowSchedule force(const ForcedCollective& forced, const CollectiveRequest& request,
+                   const Machine& machine) {
+  if (request.devices.size() == 1) {
+    return {};
+  }
+  if (const auto reason = why_not(*forced.algorithm, request, machine)) {
+    Diagnostic mistake = forced.place;
+    mistake.message = "'" + std::string(forced.algorithm->name) + "' cannot serve a group of " +
+                      group_text(request, machine) + ": " + *reason;
+    throw ConfigError({mistake});
+  }
+  return forced.algorithm->lower(request, machine);
+}
+
 FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine) {
-  FlowSchedule best = kAlgorithms.front().lower(request, machine);
-  for (const CollectiveAlgorithm& algorithm : collective_algorithms().subspan(1)) {
+  FORETRAIN_ASSERT(!request.devices.empty(), "a collective without members");
+  if (request.devices.size() == 1) {
+    return {};
+  }
+  std::optional<FlowSchedule> best;
+  for (const CollectiveAlgorithm& algorithm : kAlgorithms) {
+    if (algorithm.chosen != Chosen::by_default || why_not(algorithm, request, machine)) {
+      continue;
+    }
     FlowSchedule other = algorithm.lower(request, machine);
-    if (time_alone(other) < time_alone(best)) {
+    if (!best || time_alone(other) < time_alone(*best)) {
       best = std::move(other);
     }
   }
-  return best;
+  FORETRAIN_ASSERT(best.has_value(), "some algorithm serves every kind");
+  return std::move(*best);
 }
 
 }  // namespace foretrain

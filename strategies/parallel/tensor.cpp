@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sim/core/error.hpp"
+
 namespace foretrain {
 namespace {
 
@@ -11,7 +13,7 @@ bool is_pass(const Kernel& kernel, GemmPass pass) {
   return gemm != nullptr && gemm->pass == pass && gemm->batch == 1;
 }
 
-std::string_view name_of(CollectiveKind kind) {
+std::string_view op_name(CollectiveKind kind) {
   switch (kind) {
     case CollectiveKind::all_reduce:
       return "tensor all-reduce";
@@ -19,8 +21,9 @@ std::string_view name_of(CollectiveKind kind) {
       return "tensor all-gather";
     case CollectiveKind::reduce_scatter:
       return "tensor reduce-scatter";
+    default:
+      throw InternalError("tensor parallelism has no such collective");
   }
-  return "";
 }
 
 }  // namespace
@@ -169,7 +172,7 @@ void TensorParallel::collective(StreamIndex stream, CollectiveKind kind) {
 }
 
 void TensorParallel::collective(StreamIndex stream, CollectiveKind kind, Bytes payload) {
-  writer_.op(stream, name_of(kind), Collective{kind, kTensorGroup, payload});
+  writer_.op(stream, op_name(kind), Collective{kind, kTensorGroup, payload});
 }
 
 }  // namespace foretrain

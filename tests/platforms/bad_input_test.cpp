@@ -217,6 +217,16 @@ TEST_CASE("only a fabric has a hop of its own inside nodes", "[platforms]") {
             .find("node_hop_latency: expected a time") != std::string::npos);
 }
 
+TEST_CASE("only the switch of a node adds up, and not beyond its rate", "[platforms]") {
+  const std::string of_node = "hop_latency = \"2 us\"\n";
+  CHECK(cluster_error(of_node, of_node + "in_switch_reduction = 0.7\n").empty());
+  CHECK(cluster_error(of_node, of_node + "in_switch_reduction = 1.7\n")
+            .find("in_switch_reduction: expected a number from 0.01 to 1") != std::string::npos);
+  const std::string of_fabric = "hop_latency = \"9 us\"\n";
+  CHECK(cluster_error(of_fabric, of_fabric + "in_switch_reduction = 0.7\n")
+            .find("unknown key 'in_switch_reduction'") != std::string::npos);
+}
+
 TEST_CASE("a sustained level out of range is refused", "[platforms]") {
   CHECK(cluster_error("nodes = 2\n", "nodes = 2\nsustained = 91\n")
             .find("cluster.toml:7:13: sustained: expected a number from 0.1 to 1.3, got 91.0") !=

@@ -52,6 +52,33 @@ TEST_CASE("layouts of sharded parameters and sequences are read", "[strategies]"
   CHECK(file.parallel.shard == 6);
 }
 
+TEST_CASE("a run file may force the algorithm of a kind of collective", "[strategies]") {
+  const RunFile file = accepted(std::string(kRunFile) +
+                                "[collectives]\nall_reduce = \"tree\"\nbroadcast = \"binomial\"\n");
+  REQUIRE(file.collectives.size() == 2);
+  CHECK(file.collectives[0].kind == CollectiveKind::all_reduce);
+  CHECK(file.collectives[0].algorithm->name == "tree");
+  CHECK(file.collectives[0].place.line == 15);
+  CHECK(file.collectives[0].place.key == "collectives.all_reduce");
+  CHECK(file.collectives[1].algorithm->name == "binomial");
+  CHECK(accepted(std::string(kRunFile)).collectives.empty());
+}
+
+TEST_CASE("only algorithms that carry out a kind of collective can be forced for it",
+          "[strategies]") {
+  const auto mistake = [](const std::string& line) {
+    return mistakes_in(std::string(kRunFile) + "[collectives]\n" + line + "\n");
+  };
+  const auto has = [](const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  };
+  CHECK(has(mistake("all_reduce = \"rign\""), "run.toml:15:14: collectives.all_reduce: "));
+  CHECK(has(mistake("all_reduce = \"rign\""), "did you mean 'ring'?"));
+  CHECK(has(mistake("all_gather = \"tree\""), "collectives.all_gather: "));
+  CHECK(has(mistake("alltoall = \"pairwise\""), "all_to_all"));
+  CHECK(has(mistake("gather = \"ring\""), "unknown key 'gather'"));
+}
+
 TEST_CASE("tokens and measurements are read with their units", "[strategies]") {
   std::string text = spoilt(kRunFile, "micro_batch = 4", "micro_batch = 4\ntokens = \"472 G\"");
   text +=
@@ -132,7 +159,7 @@ TEST_CASE("mistyped keys are refused with the nearest key", "[strategies]") {
 TEST_CASE("keys that nobody knows are refused with those that are known", "[strategies]") {
   CHECK(
       run_error("nodes = 12", "nodes = 12\nseed = 1") ==
-      R"(run.toml:4:1: unknown key 'seed'; the keys here are gpus, measured, model, nodes, override, parallel, platform, stack, training, variation
+      R"(run.toml:4:1: unknown key 'seed'; the keys here are collectives, gpus, measured, model, nodes, override, parallel, platform, stack, training, variation
   seed = 1
   ^)");
   CHECK(

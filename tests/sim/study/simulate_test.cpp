@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
+#include <algorithm>
+
 #include "sim/core/error.hpp"
 #include "tests/platforms/examples.hpp"
 #include "tests/strategies/small_runs.hpp"
@@ -72,6 +74,49 @@ TEST_CASE("16,384 ranks are simulated as their stages, and refused one by one", 
   CHECK(refusal.find("nodes: nodes 4096 leaves 16384 ranks to simulate one by one, with 81920 "
                      "streams") != std::string::npos);
   CHECK(refusal.find("at most 30000 streams") != std::string::npos);
+}
+
+TEST_CASE("a run can force the algorithm of its collectives", "[study]") {
+  // One large gradient all-reduce over two nodes of four: a tree at 0.45 of the rate of the ring,
+  // which the default takes.
+  Run run = small_run(1, 1, 8);
+  const auto forced = [&](const char* name) {
+    run.collectives = {{CollectiveKind::all_reduce, &collective_algorithm(name), {}}};
+    return simulate(run).prediction.step_time;
+  };
+  const Picoseconds chosen = simulate(run).prediction.step_time;
+  const Picoseconds tree = forced("tree");
+  const Picoseconds ring = forced("ring");
+  CHECK(tree != ring);
+  CHECK(chosen <= std::min(tree, ring));
+}
+
+TEST_CASE("lumping is exact for collectives of several phases", "[study]") {
+  Run run = small_run(1, 1, 8);
+  for (const char* name : {"tree", "hierarchical", "halving-doubling"}) {
+    INFO(name);
+    run.collectives = {{CollectiveKind::all_reduce, &collective_algorithm(name), {}}};
+    const Prediction lumped = simulate(run).prediction;
+    const Prediction full = simulate(run, {}, Fidelity::full).prediction;
+    check_same(lumped.breakdown, full.breakdown);
+    CHECK(lumped.simulation.simulated_ranks < full.simulation.simulated_ranks);
+  }
+}
+
+TEST_CASE("a forced algorithm that cannot serve a group is the user's mistake", "[study]") {
+  Run run = small_run(1, 1, 8);
+  Diagnostic place;
+  place.file = "run.toml";
+  place.line = 3;
+  place.column = 14;
+  place.key = "collectives.all_reduce";
+  run.collectives = {{CollectiveKind::all_reduce, &collective_algorithm("nvls"), place}};
+  for (const Fidelity fidelity : {Fidelity::lumped, Fidelity::full}) {
+    CHECK(
+        error_of([&] { return simulate(run, {}, fidelity); }) ==
+        "run.toml:3:14: collectives.all_reduce: 'nvls' cannot serve a group of 8 GPUs on 2 nodes: "
+        "the group spans 2 nodes, but one switch has to reach all members");
+  }
 }
 
 }  // namespace foretrain::testing

@@ -21,6 +21,13 @@ inline std::vector<DeviceId> devices(const std::vector<std::size_t>& numbers) {
   return ids;
 }
 
+/// small_cluster() with switches that add up at 80 GB/s per port.
+inline Cluster switching_cluster(std::int64_t gpus_per_node, std::int64_t nics_per_node) {
+  Cluster cluster = small_cluster(gpus_per_node, nics_per_node);
+  cluster.node.in_switch_reduction = {0.8, "a test", config::Basis::assumed};
+  return cluster;
+}
+
 /// Answers for collectives with one algorithm; programs for it have no kernels and messages.
 class CollectiveCosts : public CostModel {
  public:
