@@ -34,6 +34,7 @@
 // messages get channel numbers of their own.
 #include "sim/lump/lump.hpp"
 
+#include "sim/lump/differences.hpp"
 #include "sim/lump/program_graph.hpp"
 #include "sim/lump/quotient.hpp"
 
@@ -41,7 +42,11 @@ namespace foretrain {
 
 Lumped lump(const Program& program, const CostModel& costs) {
   const ProgramGraph graph(program, costs);
-  return quotient(program, costs, graph, refine(graph.graph()));
+  const Partition partition = refine(graph.graph());
+  const Views seen = views(graph.graph(), partition);
+  Lumped lumped = quotient(program, costs, graph, partition, seen);
+  lumped.differences = differences(program, costs, graph, partition, seen);
+  return lumped;
 }
 
 }  // namespace foretrain

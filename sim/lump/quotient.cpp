@@ -113,12 +113,12 @@ Body shifted(Body body, const ChannelShift& shift) {
 class QuotientMaker {
  public:
   QuotientMaker(const Program& program, const CostModel& costs, const ProgramGraph& graph,
-                const Partition& partition)
+                const Partition& partition, const Views& views)
       : program_(program),
         network_(costs.network()),
         graph_(graph),
         partition_(partition),
-        views_(views(graph.graph(), partition)),
+        views_(views),
         costs_(std::make_unique<QuotientCosts>(costs)) {}
 
   Lumped make() {
@@ -336,7 +336,7 @@ class QuotientMaker {
   const Network& network_;
   const ProgramGraph& graph_;
   const Partition& partition_;
-  std::vector<std::vector<Neighbour>> views_;  // by class
+  const Views& views_;
   std::unique_ptr<QuotientCosts> costs_;
   Lumped lumped_;
   std::map<ClassId, std::vector<Weight>> weights_;  // by class of routes
@@ -349,8 +349,8 @@ class QuotientMaker {
 }  // namespace
 
 Lumped quotient(const Program& program, const CostModel& costs, const ProgramGraph& graph,
-                const Partition& partition) {
-  return QuotientMaker(program, costs, graph, partition).make();
+                const Partition& partition, const Views& views) {
+  return QuotientMaker(program, costs, graph, partition, views).make();
 }
 
 }  // namespace foretrain

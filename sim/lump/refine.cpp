@@ -96,8 +96,7 @@ class Proof {
     for (std::size_t node = 0; node < graph.num_nodes(); ++node) {
       const ClassId id = partition.classes[node];
       ++sizes_[id.index()];
-      expect(graph.colour_of(NodeId(node)) ==
-             graph.colour_of(partition.first_members[id.index()]));
+      expect(graph.colour_of(NodeId(node)) == graph.colour_of(partition.first_members[id.index()]));
     }
   }
 
@@ -140,8 +139,8 @@ class Proof {
           kinds_.push_back({ends.first, ends.second, kNoEdge});
         }
       }
-      earlier_.push_back(std::exchange(kinds_[kind].last_edge,
-                                       static_cast<std::uint32_t>(earlier_.size())));
+      earlier_.push_back(
+          std::exchange(kinds_[kind].last_edge, static_cast<std::uint32_t>(earlier_.size())));
     }
   }
 
@@ -210,8 +209,8 @@ Partition refine(const ColouredGraph& graph) {
   return partition;
 }
 
-std::vector<std::vector<Neighbour>> views(const ColouredGraph& graph, const Partition& partition) {
-  std::vector<std::vector<Neighbour>> seen(partition.num_classes());
+Views views(const ColouredGraph& graph, const Partition& partition) {
+  Views seen(partition.num_classes());
   for (const ColouredGraph::Edge& edge : graph.edges()) {
     if (partition.is_first(edge.a)) {
       seen[partition.of(edge.a).index()].push_back({edge.b, edge.label});

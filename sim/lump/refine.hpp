@@ -66,7 +66,7 @@ struct Partition {
 [[nodiscard]] Partition refine(const ColouredGraph& graph);
 
 /// By class, all that its first member sees.
-[[nodiscard]] std::vector<std::vector<Neighbour>> views(const ColouredGraph& graph,
-                                                        const Partition& partition);
+using Views = std::vector<std::vector<Neighbour>>;
+[[nodiscard]] Views views(const ColouredGraph& graph, const Partition& partition);
 
 }  // namespace foretrain
