@@ -153,45 +153,64 @@ class Explainer {
   Cause colours_differ(Pair pair) const {
     switch (subject(pair.one).kind) {
       case Kind::rank:
-        return devices_differ(Rank(subject(pair.one).index));
+        return devices_differ(Rank(subject(pair.one).index), Rank(subject(pair.other).index));
       case Kind::link:
-        return links_differ(LinkId(subject(pair.one).index), LinkId(subject(pair.other).index));
+        return links_differ(capacity(LinkId(subject(pair.one).index)),
+                            capacity(LinkId(subject(pair.other).index)));
       default:
         return communications_differ(pair);
     }
   }
 
-  Cause devices_differ(Rank rank) const {
-    const auto kind_of = [this](std::size_t number) {
-      return costs_.device_kind(program_.ranks[number].device);
-    };
-    std::vector<std::size_t> alike;
-    for (std::size_t other = 0; other < program_.ranks.size(); ++other) {
-      if (kind_of(other) == kind_of(rank.index())) {
-        alike.push_back(other);
-      }
+  // Of two kinds of devices, or capacities of links, the rarer one is told.
+  Cause devices_differ(Rank one, Rank other) const {
+    std::vector<Rank> alike = ranks_on(kind_of(one));
+    const std::vector<Rank> others = ranks_on(kind_of(other));
+    if (others.size() < alike.size()) {
+      alike = others;
     }
     return {alike.size() == 1
-                ? fmt::format("rank {} runs on a device of its own kind", alike.front())
+                ? fmt::format("rank {} runs on a device of its own kind", alike.front().value)
                 : fmt::format("{} ranks, such as {}, run on another kind of device", alike.size(),
-                              alike.front()),
+                              alike.front().value),
             ""};
   }
-
-  Cause links_differ(LinkId one, LinkId other) const {
-    std::vector<LinkId> alike;
-    for (std::size_t link = 0; link < graph_.link_nodes().size(); ++link) {
-      if (graph_.link_nodes()[link] && capacity(LinkId(link)) == capacity(one)) {
-        alike.emplace_back(link);
+  std::size_t kind_of(Rank rank) const {
+    return costs_.device_kind(program_.ranks[rank.index()].device);
+  }
+  std::vector<Rank> ranks_on(std::size_t kind) const {
+    std::vector<Rank> ranks;
+    for (std::size_t rank = 0; rank < program_.ranks.size(); ++rank) {
+      if (kind_of(Rank(rank)) == kind) {
+        ranks.emplace_back(rank);
       }
     }
-    const std::string rates = fmt::format("{:.4g} GB/s instead of {:.4g}",
-                                          capacity(one).value * 1e-9, capacity(other).value * 1e-9);
+    return ranks;
+  }
+
+  Cause links_differ(BytesPerSecond one, BytesPerSecond other) const {
+    std::vector<LinkId> alike = links_of(one);
+    const std::vector<LinkId> others = links_of(other);
+    if (others.size() < alike.size()) {
+      alike = others;
+      std::swap(one, other);
+    }
+    const std::string rates =
+        fmt::format("{:.4g} GB/s instead of {:.4g}", one.value * 1e-9, other.value * 1e-9);
     const std::string& first = link_name(alike.front());
     return {alike.size() == 1
                 ? fmt::format("{} has {}", first, rates)
                 : fmt::format("{} links, such as {}, have {}", alike.size(), first, rates),
             ""};
+  }
+  std::vector<LinkId> links_of(BytesPerSecond rate) const {
+    std::vector<LinkId> links;
+    for (std::size_t link = 0; link < graph_.link_nodes().size(); ++link) {
+      if (graph_.link_nodes()[link] && capacity(LinkId(link)) == rate) {
+        links.emplace_back(link);
+      }
+    }
+    return links;
   }
 
   // Bytes, latencies and rate limits follow from who takes part and from the slowest link.
@@ -204,7 +223,7 @@ class Explainer {
     const std::optional<LinkId> slowest = slowest_link(pair.one);
     const std::optional<LinkId> other_slowest = slowest_link(pair.other);
     if (slowest && other_slowest && capacity(*slowest) != capacity(*other_slowest)) {
-      return links_differ(*slowest, *other_slowest);
+      return links_differ(capacity(*slowest), capacity(*other_slowest));
     }
     return {one.kind == Kind::group ? axis(one) + " groups that are placed in more than one way"
                                     : "messages to peers near and far",
@@ -232,8 +251,8 @@ class Explainer {
         if (size_of(one) != size_of(other)) {
           return sizes_differ(one, other);
         }
-        return {axis(one) + (one.is_route ? " groups over other numbers of links"
-                                          : " groups of other mixtures of ranks"),
+        return {axis(one) + (one.is_route ? " flows over other numbers of links"
+                                          : " groups of other mixtures of ranks or flows"),
                 ""};
       case Kind::channel:
         return {"messages over other numbers of links", ""};
