@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -20,6 +21,11 @@ struct RoutedPhase {
 };
 using RoutedSchedule = std::vector<RoutedPhase>;
 
+struct RoutedCollective {
+  RoutedSchedule schedule;
+  std::optional<Seconds> alone;  ///< how long it takes, where it meets nobody
+};
+
 class CostTable {
  public:
   /// REQUIRES: both outlive the table.
@@ -27,7 +33,7 @@ class CostTable {
 
   [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
-  [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
+  [[nodiscard]] const RoutedCollective& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
                                               Bytes payload) const;
 
@@ -39,13 +45,14 @@ class CostTable {
   RoutedSchedule number_routes(const FlowSchedule& schedule);
   RouteId route(Route route);
   void ask_message(Rank from, Rank to, std::uint32_t channel, Bytes payload);
+  void time_lone_collectives();
 
   const Program& program_;
   const CostModel& costs_;
   std::vector<Route> routes_;
   std::map<Route, RouteId> route_ids_;
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
-  std::map<CollectiveKey, RoutedSchedule> collectives_;
+  std::map<CollectiveKey, RoutedCollective> collectives_;
   std::map<MessageKey, RoutedSchedule> messages_;
 };
 

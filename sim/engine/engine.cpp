@@ -80,8 +80,8 @@ class Player {
   std::exception_ptr failure_;  // the first; SimGrid would abort on it
 };
 
-/// Runs the ops of one stream. Kernels and delays that follow one another are one sleep: nothing
-/// can observe the time between them.
+/// Runs the ops of one stream. Kernels, delays and collectives that meet nobody are one sleep where
+/// they follow one another: nothing can observe the time between them.
 class Player::StreamActor {
  public:
   StreamActor(Player& player, Rank rank, std::size_t stream)
@@ -147,16 +147,21 @@ class Player::StreamActor {
   }
 
   void play(const Collective& collective) {
+    const GroupId group = binding_.communicators[collective.communicator];
+    const RoutedCollective& how = player_.table_.collective(group, collective);
+    if (how.alone) {
+      busy(*how.alone);
+      return;
+    }
     flush();
     const Seconds start = world_.now();
-    const GroupId group = binding_.communicators[collective.communicator];
     Meeting& meeting = player_.meetings_[group.index()];
     if (meeting.waiting.size() + 1 < player_.program_.groups[group.index()].members.size()) {
       meeting.waiting.push_back(id_);
       world_.suspend();
     } else {
       meeting.ready = start;
-      carry_out(player_.table_.collective(group, collective));
+      carry_out(how.schedule);
       for (const ActorId member : std::exchange(meeting.waiting, {})) {
         world_.resume(member);
       }
