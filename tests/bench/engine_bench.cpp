@@ -12,25 +12,10 @@
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
 #include "tests/bench/bare_simgrid.hpp"
+#include "tests/bench/load.hpp"
 
 namespace foretrain::bench {
 namespace {
-
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-
-Run load(const std::string& example) {
-  const std::string directory = kRoot + "/examples/" + example;
-  config::Sources sources;
-  const config::Value root =
-      config::parse_toml(sources, "run.toml", config::read_file(directory + "/run.toml"));
-  config::Diagnostics diagnostics;
-  config::Reader reader(root, "", diagnostics);
-  const RunFile file = read_run(reader);
-  diagnostics.throw_if_any();
-  return resolve(file, sources,
-                 {kRoot + "/models", kRoot + "/platforms", kRoot + "/strategies/stacks"},
-                 directory);
-}
 
 double peak_memory_mb() {
   rusage usage{};
@@ -40,7 +25,7 @@ double peak_memory_mb() {
 
 // From a run to its prediction, as `foretrain simulate` does it.
 void predict_example(benchmark::State& state, const std::string& example) {
-  const Run run = load(example);
+  const Run run = load_example(example);
   std::size_t events = 0;
   for (auto _ : state) {
     const Simulation simulation = simulate(run);
@@ -53,7 +38,7 @@ void predict_example(benchmark::State& state, const std::string& example) {
 
 // The engine alone against the bare loop, turn by turn in the same process.
 void engine_against_bare(benchmark::State& state, const std::string& example) {
-  const Run run = load(example);
+  const Run run = load_example(example);
   const Program program = lower(run);
   const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
   const PlatformCosts costs(*machine);
