@@ -18,6 +18,7 @@ CostTable::CostTable(const Program& program, const CostModel& costs)
     }
   }
   time_lone_collectives();
+  links_ = binding_links(costs.network(), routes_);
 }
 
 void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sim/engine/binding_links.hpp"
 #include "sim/engine/engine.hpp"
 #include "sim/engine/world.hpp"
 
@@ -31,7 +32,8 @@ class CostTable {
   /// REQUIRES: both outlive the table.
   CostTable(const Program& program, const CostModel& costs);
 
-  [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
+  /// What the transfers of all schedules run on.
+  [[nodiscard]] const BindingLinks& links() const { return links_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
   [[nodiscard]] const RoutedCollective& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
@@ -49,7 +51,8 @@ class CostTable {
 
   const Program& program_;
   const CostModel& costs_;
-  std::vector<Route> routes_;
+  std::vector<Route> routes_;  // as the cost model gave them
+  BindingLinks links_;
   std::map<Route, RouteId> route_ids_;
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
   std::map<CollectiveKey, RoutedCollective> collectives_;
