@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/core/error.hpp"
+#include "sim/engine/lone_collectives.hpp"
 
 namespace foretrain {
 
@@ -16,6 +17,8 @@ CostTable::CostTable(const Program& program, const CostModel& costs)
       }
     }
   }
+  time_lone_collectives();
+  links_ = binding_links(costs.network(), routes_);
 }
 
 void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
@@ -24,7 +27,7 @@ void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
     const auto [place, is_new] =
         collectives_.try_emplace({group, collective->kind, collective->payload});
     if (is_new) {
-      place->second = number_routes(
+      place->second.schedule = number_routes(
           costs_.collective_of(program_, group, collective->kind, collective->payload));
     }
   } else if (const auto* send = std::get_if<Send>(&op.action)) {
@@ -61,6 +64,19 @@ RouteId CostTable::route(Route route) {
   return place->second;
 }
 
+void CostTable::time_lone_collectives() {
+  LoneCollectives lone(program_, costs_.network(), routes_);
+  for (const auto& [key, collective] : collectives_) {
+    lone.add_collective(std::get<GroupId>(key), collective.schedule);
+  }
+  for (const auto& [key, schedule] : messages_) {
+    lone.add_message(schedule);
+  }
+  for (auto& [key, collective] : collectives_) {
+    collective.alone = lone.time(std::get<GroupId>(key), collective.schedule);
+  }
+}
+
 Seconds CostTable::kernels(KernelListId list, DeviceId device) {
   const std::uint64_t key = (static_cast<std::uint64_t>(list.value) << 32U) | device.value;
   const auto [place, is_new] = kernel_lists_.try_emplace(key);
@@ -72,7 +88,7 @@ Seconds CostTable::kernels(KernelListId list, DeviceId device) {
   return place->second;
 }
 
-const RoutedSchedule& CostTable::collective(GroupId group, const Collective& op) const {
+const RoutedCollective& CostTable::collective(GroupId group, const Collective& op) const {
   return collectives_.at({group, op.kind, op.payload});
 }
 

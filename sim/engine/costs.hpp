@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
 
+#include "sim/engine/binding_links.hpp"
 #include "sim/engine/engine.hpp"
 #include "sim/engine/world.hpp"
 
@@ -20,17 +22,23 @@ struct RoutedPhase {
 };
 using RoutedSchedule = std::vector<RoutedPhase>;
 
+struct RoutedCollective {
+  RoutedSchedule schedule;
+  std::optional<Seconds> alone;  ///< how long it takes, where it meets nobody
+};
+
 class CostTable {
  public:
   /// REQUIRES: both outlive the table.
   CostTable(const Program& program, const CostModel& costs);
 
-  [[nodiscard]] const std::vector<Route>& routes() const { return routes_; }
+  /// What the transfers of all schedules run on.
+  [[nodiscard]] const BindingLinks& links() const { return links_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
   [[nodiscard]] double kernel_factor(Rank rank, std::size_t stream, std::size_t op) const {
     return costs_.is_jittered() ? costs_.kernel_factor(rank, stream, op) : 1;
   }
-  [[nodiscard]] const RoutedSchedule& collective(GroupId group, const Collective& op) const;
+  [[nodiscard]] const RoutedCollective& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
                                               Bytes payload) const;
 
@@ -42,13 +50,15 @@ class CostTable {
   RoutedSchedule number_routes(const FlowSchedule& schedule);
   RouteId route(Route route);
   void ask_message(Rank from, Rank to, std::uint32_t channel, Bytes payload);
+  void time_lone_collectives();
 
   const Program& program_;
   const CostModel& costs_;
-  std::vector<Route> routes_;
+  std::vector<Route> routes_;  // as the cost model gave them
+  BindingLinks links_;
   std::map<Route, RouteId> route_ids_;
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
-  std::map<CollectiveKey, RoutedSchedule> collectives_;
+  std::map<CollectiveKey, RoutedCollective> collectives_;
   std::map<MessageKey, RoutedSchedule> messages_;
 };
 

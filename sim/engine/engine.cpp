@@ -18,9 +18,10 @@
 namespace foretrain {
 namespace {
 
-/// An event of one rank: done once recorded; streams that came too early wait.
+/// An event of one rank: over at the time of the stream that recorded it, which may be ahead of the
+/// world's; streams that came too early wait.
 struct Event {
-  bool is_recorded = false;
+  std::optional<Seconds> time;
   std::vector<ActorId> waiting;
 };
 
@@ -42,7 +43,7 @@ class Player {
   Player(const Program& program, const CostModel& costs, const Progress& progress)
       : program_(program),
         table_(program, costs),
-        world_(costs.network(), table_.routes()),
+        world_(table_.links().network, table_.links().routes),
         progress_(progress),
         meetings_(program.groups.size()) {}
 
@@ -80,8 +81,8 @@ class Player {
   std::exception_ptr failure_;  // the first; SimGrid would abort on it
 };
 
-/// Runs the ops of one stream. Kernels and delays that follow one another are one sleep: nothing
-/// can observe the time between them.
+/// Runs the ops of one stream. Kernels, delays and collectives that meet nobody are one sleep where
+/// they follow one another: nothing can observe the time between them.
 class Player::StreamActor {
  public:
   StreamActor(Player& player, Rank rank, std::size_t stream)
@@ -128,9 +129,8 @@ class Player::StreamActor {
   void play(const Free&) { busy(Seconds(0)); }
 
   void play(const Record& record) {
-    flush();
     Event& event = this->event(record.event);
-    event.is_recorded = true;
+    event.time = now();
     for (const ActorId waiter : event.waiting) {
       world_.resume(waiter);
     }
@@ -138,28 +138,35 @@ class Player::StreamActor {
     busy(Seconds(0));
   }
 
+  // Streams of a rank that only meet in events run ahead of the world, each at a time of its own.
   void play(const Wait& wait) {
-    flush();
-    const Seconds start = world_.now();
+    const Seconds start = now();
     Event& event = this->event(wait.event);
-    if (!event.is_recorded) {
+    if (!event.time) {
       event.waiting.push_back(id_);
       world_.suspend();
     }
-    book(start, world_.now(), world_.now());
+    const Seconds end = std::max(start, *event.time);
+    pending_ = end - world_.now();
+    book(start, end, end);
   }
 
   void play(const Collective& collective) {
+    const GroupId group = binding_.communicators[collective.communicator];
+    const RoutedCollective& how = player_.table_.collective(group, collective);
+    if (how.alone) {
+      busy(*how.alone);
+      return;
+    }
     flush();
     const Seconds start = world_.now();
-    const GroupId group = binding_.communicators[collective.communicator];
     Meeting& meeting = player_.meetings_[group.index()];
     if (meeting.waiting.size() + 1 < player_.program_.groups[group.index()].members.size()) {
       meeting.waiting.push_back(id_);
       world_.suspend();
     } else {
       meeting.ready = start;
-      carry_out(player_.table_.collective(group, collective));
+      carry_out(how.schedule);
       for (const ActorId member : std::exchange(meeting.waiting, {})) {
         world_.resume(member);
       }
@@ -212,11 +219,14 @@ class Player::StreamActor {
     spans_.push_back({begin, from, booked_});
   }
 
+  /// The time of this stream: the world's, and what it has not yet slept of what it did.
+  Seconds now() const { return world_.now() + pending_; }
+
   // Adds time that nobody can observe until flush().
   void busy(Seconds duration) {
-    const Seconds start = world_.now() + pending_;
+    const Seconds start = now();
     pending_ += duration;
-    book(start, start, world_.now() + pending_);
+    book(start, start, now());
   }
   void flush() {
     world_.sleep(std::exchange(pending_, Seconds(0)));

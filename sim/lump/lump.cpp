@@ -35,6 +35,7 @@
 #include "sim/lump/lump.hpp"
 
 #include "sim/core/error.hpp"
+#include "sim/lump/differences.hpp"
 #include "sim/lump/program_graph.hpp"
 #include "sim/lump/quotient.hpp"
 
@@ -43,7 +44,11 @@ namespace foretrain {
 Lumped lump(const Program& program, const CostModel& costs) {
   FORETRAIN_ASSERT(!costs.is_jittered(), "kernel jitter makes every rank its own");
   const ProgramGraph graph(program, costs);
-  return quotient(program, costs, graph, refine(graph.graph()));
+  const Partition partition = refine(graph.graph());
+  const Views seen = views(graph.graph(), partition);
+  Lumped lumped = quotient(program, costs, graph, partition, seen);
+  lumped.differences = differences(program, costs, graph, partition, seen);
+  return lumped;
 }
 
 }  // namespace foretrain

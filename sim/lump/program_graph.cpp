@@ -7,10 +7,13 @@
 //   route     the transfers that take it: instance, phase, bytes, rate limit; joined to its links
 //             (label: how often it names the link)
 //   link      capacity
+// The only route of a group or channel is one node with it, of both colours and with both ends'
+// edges: whoever has the one has the other.
 #include "sim/lump/program_graph.hpp"
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "sim/core/error.hpp"
 
@@ -34,6 +37,13 @@ void reach(List& list, std::size_t index) {
 }
 
 std::uint64_t bits(double value) { return std::bit_cast<std::uint64_t>(value); }
+
+void add_words(const std::vector<RouteUse>& uses, std::vector<std::uint64_t>& words) {
+  for (const RouteUse& use : uses) {
+    words.insert(words.end(),
+                 {use.instance, use.phase, bits(use.bytes.value), bits(use.rate_limit.value)});
+  }
+}
 
 }  // namespace
 
@@ -61,7 +71,11 @@ SlotUse slots_used(const Body& body) {
 }
 
 ProgramGraph::ProgramGraph(const Program& program, const CostModel& costs)
-    : program_(program), costs_(costs), links_(costs.network().links.size()) {
+    : program_(program),
+      costs_(costs),
+      link_nodes_(costs.network().links.size()),
+      times_(link_nodes_.size(), 0) {
+  uses_.reserve(program.bodies.size());
   for (const Body& body : program.bodies) {
     uses_.push_back(slots_used(body));
   }
@@ -71,6 +85,11 @@ ProgramGraph::ProgramGraph(const Program& program, const CostModel& costs)
     join_groups(Rank(rank));
     add_channels(Rank(rank));
   }
+}
+
+NodeId ProgramGraph::route_node(const Communication& communication, std::size_t route) const {
+  const std::size_t own = shape_of(communication).routes.size() == 1 ? 0 : 1;
+  return NodeId(communication.node.index() + own + route);
 }
 
 std::size_t ProgramGraph::first_slot_of_group(Rank rank, std::size_t slot) const {
@@ -95,9 +114,11 @@ std::optional<std::size_t> ProgramGraph::first_slot_of_peer(Rank rank, Rank peer
 }
 
 void ProgramGraph::add_ranks() {
+  rank_nodes_.reserve(program_.ranks.size());
   for (const RankBinding& binding : program_.ranks) {
-    rank_nodes_.push_back(
-        graph_.add_node({kRank, binding.body.value, costs_.device_kind(binding.device)}));
+    const ColourId colour =
+        graph_.colour({kRank, binding.body.value, costs_.device_kind(binding.device)});
+    rank_nodes_.push_back(graph_.add_node(colour));
   }
 }
 
@@ -105,15 +126,14 @@ void ProgramGraph::add_ranks() {
 void ProgramGraph::add_groups() {
   groups_.resize(program_.groups.size());
   for (std::size_t group = 0; group < groups_.size(); ++group) {
-    Communication asked = ask_group(program_.groups[group].members.front(), GroupId(group));
-    if (!asked.instances.empty()) {
-      add_nodes(kGroup, program_.groups[group].axis.value, asked);
-      groups_[group] = std::move(asked);
+    Asked asked = ask_group(program_.groups[group].members.front(), GroupId(group));
+    if (!asked.shape.instances.empty()) {
+      groups_[group] = add(kGroup, program_.groups[group].axis.value, std::move(asked));
     }
   }
 }
 
-Communication ProgramGraph::ask_group(Rank front, GroupId group) {
+ProgramGraph::Asked ProgramGraph::ask_group(Rank front, GroupId group) const {
   std::vector<SlotUse::Question> questions;
   const SlotUse& use = use_of(front);
   for (std::size_t slot = 0; slot < use.collectives.size(); ++slot) {
@@ -123,10 +143,10 @@ Communication ProgramGraph::ask_group(Rank front, GroupId group) {
       }
     }
   }
-  Communication asked;
+  Asked asked;
   for (const SlotUse::Question& question : questions) {
-    add_schedule({question.kind, question.payload, {}},
-                 costs_.collective_of(program_, group, question.kind, question.payload), asked);
+    asked.add({question.kind, question.payload, {}},
+              costs_.collective_of(program_, group, question.kind, question.payload));
   }
   return asked;
 }
@@ -150,21 +170,21 @@ void ProgramGraph::add_channels(Rank rank) {
     if (!use.is_peer_used[slot] || first_slot_of_peer(rank, peer) != slot) {
       continue;
     }
-    Communication asked = ask_channel(rank, peer);
+    Asked asked = ask_channel(rank, peer);
     const auto receive_slot = first_slot_of_peer(peer, rank);
-    if (asked.instances.empty() || !receive_slot) {
+    if (asked.shape.instances.empty() || !receive_slot) {
       continue;
     }
-    add_nodes(kChannel, 0, asked);
-    graph_.join(rank_nodes_[rank.index()], asked.node, 2 * slot);
-    graph_.join(rank_nodes_[peer.index()], asked.node, 2 * *receive_slot + 1);
+    const Communication channel = add(kChannel, 0, std::move(asked));
+    graph_.join(rank_nodes_[rank.index()], channel.node, 2 * slot);
+    graph_.join(rank_nodes_[peer.index()], channel.node, 2 * *receive_slot + 1);
     channels_.push_back({rank, peer, static_cast<std::uint32_t>(slot),
-                         static_cast<std::uint32_t>(*receive_slot), std::move(asked)});
+                         static_cast<std::uint32_t>(*receive_slot), channel});
   }
 }
 
 // Channel numbers keep messages of a pair apart, and say nothing of how they travel.
-Communication ProgramGraph::ask_channel(Rank from, Rank to) {
+ProgramGraph::Asked ProgramGraph::ask_channel(Rank from, Rank to) const {
   std::vector<Bytes> payloads;
   const SlotUse& use = use_of(from);
   for (std::size_t slot = 0; slot < use.sends.size(); ++slot) {
@@ -174,74 +194,93 @@ Communication ProgramGraph::ask_channel(Rank from, Rank to) {
       }
     }
   }
-  Communication asked;
+  Asked asked;
   for (const Bytes payload : payloads) {
-    add_schedule({{}, payload, {}}, costs_.message_of(program_, from, to, 0, payload), asked);
+    asked.add({{}, payload, {}}, costs_.message_of(program_, from, to, 0, payload));
   }
   return asked;
 }
 
 // Most instances of a communication take the same routes with other bytes: one node for all of
 // them.
-void ProgramGraph::add_schedule(Instance instance, const FlowSchedule& schedule,
-                                Communication& into) {
-  const auto number = static_cast<std::uint32_t>(into.instances.size());
+void ProgramGraph::Asked::add(Instance instance, FlowSchedule schedule) {
+  const auto number = static_cast<std::uint32_t>(shape.instances.size());
+  instance.latencies.reserve(schedule.phases.size());
   for (std::uint32_t phase = 0; phase < schedule.phases.size(); ++phase) {
     instance.latencies.push_back(schedule.phases[phase].latency);
-    for (const Flow& flow : schedule.phases[phase].flows) {
-      auto known = std::find_if(into.routes.begin(), into.routes.end(),
-                                [&](const RouteNode& route) { return route.links == flow.links; });
-      if (known == into.routes.end()) {
-        known = into.routes.insert(known, RouteNode{{}, flow.links, {}});
+    for (Flow& flow : schedule.phases[phase].flows) {
+      const auto known = std::find(links.begin(), links.end(), flow.links);
+      const auto route = static_cast<std::size_t>(known - links.begin());
+      if (known == links.end()) {
+        links.push_back(std::move(flow.links));
+        shape.routes.emplace_back();
       }
-      known->uses.push_back({number, phase, flow.bytes, flow.rate_limit});
+      shape.routes[route].push_back({number, phase, flow.bytes, flow.rate_limit});
     }
   }
-  into.instances.push_back(std::move(instance));
+  shape.instances.push_back(std::move(instance));
 }
 
-void ProgramGraph::add_nodes(std::uint64_t kind, std::uint64_t name, Communication& communication) {
-  std::vector<std::uint64_t> colour = {kind, name};
-  for (const Instance& instance : communication.instances) {
-    colour.insert(colour.end(), {static_cast<std::uint64_t>(instance.kind),
-                                 bits(instance.payload.value), instance.latencies.size()});
+Communication ProgramGraph::add(std::uint64_t kind, std::uint64_t name, Asked asked) {
+  const ShapeId id = shape_id(kind, name, std::move(asked.shape));
+  const Shape& shape = shapes_[id.index()];
+  const Communication communication{graph_.add_node(shape.colour), id};
+  for (const ColourId colour : shape.route_colours) {
+    graph_.join(communication.node, graph_.add_node(colour), 0);
+  }
+  for (std::size_t route = 0; route < asked.links.size(); ++route) {
+    join_links(route_node(communication, route), asked.links[route]);
+  }
+  return communication;
+}
+
+ShapeId ProgramGraph::shape_id(std::uint64_t kind, std::uint64_t name, Shape shape) {
+  std::vector<std::uint64_t> words = {kind, name, shape.instances.size()};
+  for (const Instance& instance : shape.instances) {
+    words.insert(words.end(), {static_cast<std::uint64_t>(instance.kind),
+                               bits(instance.payload.value), instance.latencies.size()});
     for (const Seconds latency : instance.latencies) {
-      colour.push_back(bits(latency.value));
+      words.push_back(bits(latency.value));
     }
   }
-  communication.node = graph_.add_node(colour);
-  for (RouteNode& route : communication.routes) {
-    add_route(communication.node, route);
+  const std::vector<std::uint64_t> words_of_owner = words;
+  for (const std::vector<RouteUse>& uses : shape.routes) {
+    words.push_back(uses.size());
+    add_words(uses, words);
   }
+  const auto [place, is_new] = shape_ids_.try_emplace(std::move(words), ShapeId(shapes_.size()));
+  if (is_new) {
+    const bool is_one = shape.routes.size() == 1;
+    shape.colour = graph_.colour(is_one ? place->first : words_of_owner);
+    for (std::size_t route = 0; route < shape.routes.size() && !is_one; ++route) {
+      std::vector<std::uint64_t> words_of_route = {kRoute};
+      add_words(shape.routes[route], words_of_route);
+      shape.route_colours.push_back(graph_.colour(words_of_route));
+    }
+    shapes_.push_back(std::move(shape));
+  }
+  return place->second;
 }
 
-void ProgramGraph::add_route(NodeId owner, RouteNode& route) {
-  std::vector<std::uint64_t> colour = {kRoute};
-  for (const RouteUse& use : route.uses) {
-    colour.insert(colour.end(),
-                  {use.instance, use.phase, bits(use.bytes.value), bits(use.rate_limit.value)});
+void ProgramGraph::join_links(NodeId route, const std::vector<LinkId>& links) {
+  for (const LinkId link : links) {
+    ++times_[link.index()];
   }
-  route.node = graph_.add_node(colour);
-  graph_.join(owner, route.node, 0);
-  std::vector<LinkId> sorted = route.links;
-  std::sort(sorted.begin(), sorted.end());
-  for (auto first = sorted.begin(); first != sorted.end();) {
-    const auto last = std::upper_bound(first, sorted.end(), *first);
-    const auto times = static_cast<std::uint32_t>(last - first);
-    LinkUse& crossed = link(*first);
-    crossed.routes.emplace_back(route.node, times);
-    graph_.join(route.node, *crossed.node, times);
-    first = last;
+  for (const LinkId link : links) {
+    if (const std::uint32_t times = std::exchange(times_[link.index()], 0); times > 0) {
+      graph_.join(route, link_node(link), times);
+    }
   }
 }
 
 // Links that nothing crosses are left out.
-LinkUse& ProgramGraph::link(LinkId id) {
-  LinkUse& use = links_[id.index()];
-  if (!use.node) {
-    use.node = graph_.add_node({kLink, bits(costs_.network().links[id.index()].capacity.value)});
+NodeId ProgramGraph::link_node(LinkId id) {
+  std::optional<NodeId>& node = link_nodes_[id.index()];
+  if (!node) {
+    const BytesPerSecond capacity = costs_.network().links[id.index()].capacity;
+    node = graph_.add_node(graph_.colour({kLink, bits(capacity.value)}));
   }
-  return use;
+  return *node;
 }
 
 }  // namespace foretrain

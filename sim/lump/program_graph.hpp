@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -42,18 +43,19 @@ struct RouteUse {
   BytesPerSecond rate_limit{0};
 };
 
-/// A route of a communication, with all transfers that take it.
-struct RouteNode {
-  NodeId node;
-  std::vector<LinkId> links;  ///< as the cost model gave them; one named k times is used k-fold
-  std::vector<RouteUse> uses;
+/// What communications have in common that differ only in their members and links.
+struct Shape {
+  std::vector<Instance> instances;
+  std::vector<std::vector<RouteUse>> routes;  ///< by route: all transfers that take it
+  ColourId colour;
+  std::vector<ColourId> route_colours;  ///< none where the only route is one node with its owner
 };
+using ShapeId = Id<struct ShapeKind>;
 
 /// A group with its collectives, or an ordered pair of ranks with its messages.
 struct Communication {
   NodeId node;
-  std::vector<Instance> instances;
-  std::vector<RouteNode> routes;
+  ShapeId shape;
 };
 
 /// One direction between two ranks. A rank may have the same peer in several slots; the first that
@@ -66,12 +68,6 @@ struct Channel {
   Communication communication;
 };
 
-/// One link of the network, and what crosses it.
-struct LinkUse {
-  std::optional<NodeId> node;                            ///< nothing when no route crosses the link
-  std::vector<std::pair<NodeId, std::uint32_t>> routes;  ///< and how often each names the link
-};
-
 class ProgramGraph {
  public:
   /// REQUIRES: both outlive the graph, and verify(program) holds.
@@ -82,8 +78,13 @@ class ProgramGraph {
   /// By GroupId; nothing for groups on which nobody issues a collective.
   [[nodiscard]] const std::vector<std::optional<Communication>>& groups() const { return groups_; }
   [[nodiscard]] const std::vector<Channel>& channels() const { return channels_; }
-  /// By LinkId.
-  [[nodiscard]] const std::vector<LinkUse>& links() const { return links_; }
+  [[nodiscard]] const Shape& shape_of(const Communication& communication) const {
+    return shapes_[communication.shape.index()];
+  }
+  /// A communication's only route is one node with it; several follow it.
+  [[nodiscard]] NodeId route_node(const Communication& communication, std::size_t route) const;
+  /// By LinkId; nothing when no route crosses the link.
+  [[nodiscard]] const std::vector<std::optional<NodeId>>& link_nodes() const { return link_nodes_; }
 
   [[nodiscard]] const SlotUse& use_of(Rank rank) const {
     return uses_[program_.ranks[rank.index()].body.index()];
@@ -94,16 +95,24 @@ class ProgramGraph {
   [[nodiscard]] std::optional<std::size_t> first_slot_of_peer(Rank rank, Rank peer) const;
 
  private:
+  /// A communication before it has a node.
+  struct Asked {
+    Shape shape;
+    std::vector<std::vector<LinkId>> links;  // by route; one named k times is used k-fold
+
+    void add(Instance instance, FlowSchedule schedule);
+  };
+
   void add_ranks();
   void add_groups();
   void join_groups(Rank rank);
   void add_channels(Rank rank);
-  Communication ask_group(Rank front, GroupId group);
-  Communication ask_channel(Rank from, Rank to);
-  void add_schedule(Instance instance, const FlowSchedule& schedule, Communication& into);
-  void add_nodes(std::uint64_t kind, std::uint64_t name, Communication& communication);
-  void add_route(NodeId owner, RouteNode& route);
-  LinkUse& link(LinkId id);
+  Asked ask_group(Rank front, GroupId group) const;
+  Asked ask_channel(Rank from, Rank to) const;
+  Communication add(std::uint64_t kind, std::uint64_t name, Asked asked);
+  ShapeId shape_id(std::uint64_t kind, std::uint64_t name, Shape shape);
+  void join_links(NodeId route, const std::vector<LinkId>& links);
+  NodeId link_node(LinkId id);
 
   const Program& program_;
   const CostModel& costs_;
@@ -112,7 +121,10 @@ class ProgramGraph {
   std::vector<NodeId> rank_nodes_;
   std::vector<std::optional<Communication>> groups_;
   std::vector<Channel> channels_;
-  std::vector<LinkUse> links_;
+  std::vector<std::optional<NodeId>> link_nodes_;
+  std::vector<std::uint32_t> times_;  // by LinkId: zero but while the links of a route are counted
+  std::map<std::vector<std::uint64_t>, ShapeId> shape_ids_;
+  std::vector<Shape> shapes_;
 };
 
 }  // namespace foretrain

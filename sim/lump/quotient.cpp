@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -112,11 +113,12 @@ Body shifted(Body body, const ChannelShift& shift) {
 class QuotientMaker {
  public:
   QuotientMaker(const Program& program, const CostModel& costs, const ProgramGraph& graph,
-                const Partition& partition)
+                const Partition& partition, const Views& views)
       : program_(program),
         network_(costs.network()),
         graph_(graph),
         partition_(partition),
+        views_(views),
         costs_(std::make_unique<QuotientCosts>(costs)) {}
 
   Lumped make() {
@@ -147,25 +149,23 @@ class QuotientMaker {
   Rank original(Rank simulated) const { return lumped_.originals[simulated.index()]; }
 
   void add_links() {
-    for (std::size_t i = 0; i < graph_.links().size(); ++i) {
-      const LinkUse& use = graph_.links()[i];
-      if (use.node && partition_.is_first(*use.node)) {
-        add_link(network_.links[i], use);
+    for (std::size_t i = 0; i < graph_.link_nodes().size(); ++i) {
+      const std::optional<NodeId> node = graph_.link_nodes()[i];
+      if (node && partition_.is_first(*node)) {
+        add_link(network_.links[i], views_[class_of(*node).index()]);
       }
     }
   }
 
-  void add_link(const Link& link, const LinkUse& use) {
+  // What a link sees are routes, each labelled with how often it names the link.
+  void add_link(const Link& link, const std::vector<Neighbour>& routes) {
     std::map<ClassId, std::uint32_t> times;
-    for (const auto& [route, count] : use.routes) {
-      times[class_of(route)] += count;
+    for (const Neighbour& route : routes) {
+      times[class_of(route.node)] += route.label;
     }
     std::uint32_t factor = 0;
     for (const auto& [route, count] : times) {
       factor = std::gcd(factor, count);
-    }
-    if (factor == 0) {  // nothing crosses it
-      return;
     }
     const LinkId id(costs_->links.links.size());
     costs_->links.links.push_back({link.name, link.capacity / factor});
@@ -227,20 +227,21 @@ class QuotientMaker {
   }
 
   Schedules schedules_of(const Communication& communication) const {
+    const Shape& shape = graph_.shape_of(communication);
     Schedules out;
-    out.instances = communication.instances;
-    for (const Instance& instance : communication.instances) {
+    out.instances = shape.instances;
+    for (const Instance& instance : shape.instances) {
       FlowSchedule& schedule = out.schedules.emplace_back();
       for (const Seconds latency : instance.latencies) {
         schedule.phases.push_back({latency, {}});
       }
     }
     std::vector<ClassId> done;
-    for (const RouteNode& route : communication.routes) {
-      const ClassId kind = class_of(route.node);
+    for (std::size_t route = 0; route < shape.routes.size(); ++route) {
+      const ClassId kind = class_of(graph_.route_node(communication, route));
       if (std::find(done.begin(), done.end(), kind) == done.end()) {
         done.push_back(kind);
-        for (const RouteUse& use : route.uses) {
+        for (const RouteUse& use : shape.routes[route]) {
           out.schedules[use.instance].phases[use.phase].flows.push_back(
               {use.bytes, links_of(kind), use.rate_limit});
         }
@@ -335,6 +336,7 @@ class QuotientMaker {
   const Network& network_;
   const ProgramGraph& graph_;
   const Partition& partition_;
+  const Views& views_;
   std::unique_ptr<QuotientCosts> costs_;
   Lumped lumped_;
   std::map<ClassId, std::vector<Weight>> weights_;  // by class of routes
@@ -347,8 +349,8 @@ class QuotientMaker {
 }  // namespace
 
 Lumped quotient(const Program& program, const CostModel& costs, const ProgramGraph& graph,
-                const Partition& partition) {
-  return QuotientMaker(program, costs, graph, partition).make();
+                const Partition& partition, const Views& views) {
+  return QuotientMaker(program, costs, graph, partition, views).make();
 }
 
 }  // namespace foretrain

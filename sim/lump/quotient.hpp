@@ -8,8 +8,9 @@
 namespace foretrain {
 
 /// REQUIRES: `partition` is an equitable partition of graph.graph(), and `graph` was built from
-/// `program` and `costs`.
+/// `program` and `costs`; `views` are those of the partition.
 [[nodiscard]] Lumped quotient(const Program& program, const CostModel& costs,
-                              const ProgramGraph& graph, const Partition& partition);
+                              const ProgramGraph& graph, const Partition& partition,
+                              const Views& views);
 
 }  // namespace foretrain

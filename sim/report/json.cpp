@@ -53,7 +53,7 @@ Json json_of(const SimulationFacts& facts) {
   return {{"ranks", facts.ranks},       {"simulated_ranks", facts.simulated_ranks},
           {"events", facts.events},     {"activities", facts.activities},
           {"wall_s", facts.wall.value}, {"fidelity", facts.fidelity},
-          {"lumping", facts.lumping}};
+          {"lumping", facts.lumping},   {"lumping_reasons", facts.lumping_reasons}};
 }
 
 Json json_of(const VariationFacts& facts) {

@@ -29,7 +29,8 @@ struct SimulationFacts {
   std::size_t activities = 0;  ///< sleeps and transfers in SimGrid
   Seconds wall;                ///< the only value that differs from run to run
   std::string fidelity = "full";
-  std::string lumping;  ///< "96 ranks -> 8 simulated (data x12)"
+  std::string lumping;  ///< "96 ranks -> 8 simulated (data x12); not lumped further: ..."
+  std::vector<std::string> lumping_reasons;  ///< why there is more than one simulated rank
 };
 
 struct Provenance {

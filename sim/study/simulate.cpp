@@ -12,6 +12,7 @@
 #include "sim/core/hash.hpp"
 #include "sim/lump/lump.hpp"
 #include "sim/report/trace.hpp"
+#include "sim/study/lumping_text.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
 
@@ -240,7 +241,7 @@ std::vector<WeightedRank> play_each(const Run& run, const CostModel& costs,
 
 std::vector<WeightedRank> play_lumped(const Run& run, const CostModel& costs,
                                       const Progress& progress, Simulation& simulation) {
-  const Lumped lumped = lump(simulation.program, costs);
+  Lumped lumped = lump(simulation.program, costs);
   refuse_too_large(run, lumped.program);
   Timeline timeline = play(lumped.program, *lumped.costs, progress);
   std::vector<std::vector<std::vector<Span>>> all(simulation.program.ranks.size());
@@ -254,68 +255,9 @@ std::vector<WeightedRank> play_lumped(const Run& run, const CostModel& costs,
     simulation.simulated.push_back(lumped.originals[simulated.index()]);
   }
   timeline.ranks = std::move(all);
+  simulation.differences = std::move(lumped.differences);
   simulation.timeline = std::move(timeline);
   return ranks;
-}
-
-std::string with_commas(std::size_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) {
-    at -= 3;
-    digits.insert(at, 1, ',');
-  }
-  return digits;
-}
-
-/// How many ranks along one axis share a timeline; nothing when that differs from place to place.
-template <class RankAt>
-std::optional<std::size_t> factor_along(std::size_t size, std::size_t lines, RankAt rank_at,
-                                        const std::vector<Rank>& simulated) {
-  std::optional<std::size_t> kinds;
-  for (std::size_t line = 0; line < lines; ++line) {
-    std::set<Rank> found;
-    for (std::size_t i = 0; i < size; ++i) {
-      found.insert(simulated[rank_at(line, i).index()]);
-    }
-    if (kinds.value_or(found.size()) != found.size() || size % found.size() != 0) {
-      return std::nullopt;
-    }
-    kinds = found.size();
-  }
-  return size / *kinds;
-}
-
-// The factors are told where they explain the whole reduction.
-std::string lumping_text(const Layout& layout, const std::vector<Rank>& simulated,
-                         std::size_t num_simulated) {
-  if (num_simulated == simulated.size()) {
-    return fmt::format("{} ranks simulated, each on its own", with_commas(simulated.size()));
-  }
-  std::string text = fmt::format("{} ranks -> {} simulated", with_commas(simulated.size()),
-                                 with_commas(num_simulated));
-  const auto data = factor_along(
-      layout.data, layout.tensor * layout.pipeline,
-      [&](std::size_t line, std::size_t i) {
-        return layout.rank(line % layout.tensor, i, line / layout.tensor);
-      },
-      simulated);
-  const auto tensor = factor_along(
-      layout.tensor, layout.data * layout.pipeline,
-      [&](std::size_t line, std::size_t i) {
-        return layout.rank(i, line % layout.data, line / layout.data);
-      },
-      simulated);
-  if (!data || !tensor || *data * *tensor * num_simulated != simulated.size()) {
-    return text;
-  }
-  std::vector<std::string> factors;
-  if (*data > 1) {
-    factors.push_back(fmt::format("data x{}", *data));
-  }
-  if (*tensor > 1) {
-    factors.push_back(fmt::format("tensor x{}", *tensor));
-  }
-  return text + fmt::format(" ({})", fmt::join(factors, ", "));
 }
 
 }  // namespace
@@ -343,7 +285,10 @@ Simulation simulate(const Run& run, const Progress& progress, Fidelity fidelity)
   facts.events = simulation.timeline.events;
   facts.activities = simulation.timeline.activities;
   facts.fidelity = fidelity == Fidelity::full ? "full" : "lumped";
-  facts.lumping = lumping_text(layout_of(run), simulation.simulated, ranks.size());
+  if (fidelity == Fidelity::lumped) {
+    facts.lumping_reasons = lumping_reasons(simulation.program, simulation.differences);
+  }
+  facts.lumping = lumping_text(layout_of(run), simulation.simulated, facts.lumping_reasons);
   if (costs.is_jittered()) {
     facts.lumping += ": kernel_jitter makes every rank its own";
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/engine/engine.hpp"
+#include "sim/lump/lump.hpp"
 #include "sim/program/program.hpp"
 #include "sim/report/prediction.hpp"
 #include "strategies/plan.hpp"
@@ -22,6 +23,7 @@ struct Simulation {
   Program program;
   Timeline timeline;            ///< of `program`; ranks that were not simulated have no streams
   std::vector<Rank> simulated;  ///< by rank: whose timeline it shares
+  std::vector<Difference> differences;  ///< why ranks of one body do not all share one
   Prediction prediction;
 };
 

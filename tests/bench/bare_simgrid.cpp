@@ -56,9 +56,6 @@ class Collector {
       const Rank peer = binding.peers[send->peer];
       add(costs_.point_to_point(send->payload, binding.device,
                                 program_.ranks[peer.index()].device));
-    } else if (!std::holds_alternative<Alloc>(op.action) &&
-               !std::holds_alternative<Free>(op.action)) {
-      sleep();
     }
   }
 

@@ -29,8 +29,9 @@ struct BareLoad {
   std::size_t num_activities = 0;
 };
 
-/// The activities that play() carries out for a program, without the waiting of streams for one
-/// another: a collective is done by its first member, a message by its sender.
+/// The fewest activities that any engine needs for a program, without the waiting of streams for
+/// one another: a collective is done by its first member, a message by its sender, and all that a
+/// stream does in between is one sleep.
 [[nodiscard]] BareLoad bare_load(const Program& program, const CostModel& costs);
 
 /// Runs the load; returns the wall time of SimGrid's own run in seconds.

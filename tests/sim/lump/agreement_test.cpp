@@ -79,22 +79,6 @@ class OddRuns {
   std::mt19937 generator_;
 };
 
-/// How many pairs of platform and plan were smaller than what they stand for.
-struct Tally {
-  std::size_t pairs = 0;
-  std::size_t smaller = 0;
-  double worst = 0;
-
-  void compare(const Program& program, const CostModel& costs) {
-    const Both both = play_both(program, costs);
-    const double difference = largest_difference(both);
-    CHECK(difference < 1e-9);
-    worst = std::max(worst, difference);
-    ++pairs;
-    smaller += both.num_simulated() < program.ranks.size() ? 1 : 0;
-  }
-};
-
 }  // namespace
 
 TEST_CASE("a lumped run is the full run, on even machines", "[lump]") {

@@ -51,4 +51,17 @@ inline Both play_both(const Program& program, const CostModel& costs) {
   return both;
 }
 
+/// How many pairs of platform and plan were compared, and how many became smaller by lumping.
+struct Tally {
+  std::size_t pairs = 0;
+  std::size_t smaller = 0;
+
+  void compare(const Program& program, const CostModel& costs) {
+    const Both both = play_both(program, costs);
+    CHECK(largest_difference(both) < 1e-9);
+    ++pairs;
+    smaller += both.num_simulated() < program.ranks.size() ? 1 : 0;
+  }
+};
+
 }  // namespace foretrain::testing

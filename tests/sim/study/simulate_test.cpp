@@ -47,12 +47,15 @@ TEST_CASE("a simulation says what it simulated", "[study]") {
   CHECK(lumped.ranks == 16);
   CHECK(lumped.simulated_ranks == 4);
   CHECK(lumped.fidelity == "lumped");
-  CHECK(lumped.lumping == "16 ranks -> 4 simulated (data x2, tensor x2)");
+  CHECK(lumped.lumping ==
+        "16 ranks -> 4 simulated (data x2, tensor x2); not lumped further: stages differ (4)");
+  CHECK(lumped.lumping_reasons == std::vector<std::string>{"stages differ (4)"});
   const SimulationFacts full = simulate(run, {}, Fidelity::full).prediction.simulation;
   CHECK(full.simulated_ranks == 16);
   CHECK(full.events == 4 * lumped.events);
   CHECK(full.fidelity == "full");
   CHECK(full.lumping == "16 ranks simulated, each on its own");
+  CHECK(full.lumping_reasons.empty());
 }
 
 TEST_CASE("every rank shares the timeline of a rank of its stage that has one", "[study]") {
@@ -69,7 +72,9 @@ TEST_CASE("every rank shares the timeline of a rank of its stage that has one", 
 TEST_CASE("16,384 ranks are simulated as their stages, and refused one by one", "[study]") {
   Run run = small_run(4, 2, 2048);
   const SimulationFacts facts = simulate(run).prediction.simulation;
-  CHECK(facts.lumping == "16,384 ranks -> 2 simulated (data x2048, tensor x4)");
+  CHECK(
+      facts.lumping ==
+      "16,384 ranks -> 2 simulated (data x2048, tensor x4); not lumped further: stages differ (2)");
   const std::string refusal = error_of([&] { return simulate(run, {}, Fidelity::full); });
   CHECK(refusal.find("nodes: nodes 4096 leaves 16384 ranks to simulate one by one, with 81920 "
                      "streams") != std::string::npos);

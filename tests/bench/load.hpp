@@ -1,0 +1,15 @@
+// Runs for benchmarks. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "strategies/plan.hpp"
+
+namespace foretrain::bench {
+
+/// The run.toml of an example.
+[[nodiscard]] Run load_example(const std::string& example);
+/// A file of tests/bench/runs, without its ending.
+[[nodiscard]] Run load_run(const std::string& name);
+
+}  // namespace foretrain::bench
