@@ -1,11 +1,8 @@
-// All-to-all in two levels (PXN of NCCL 2.12, DeepSpeed's hierarchical all-to-all): inside the
-// node, every member hands what is meant for the j-th GPU of any node to its own j-th GPU; these
-// exchange along rails, so traffic leaves on the NIC of its destination's rail and a rail's leaf
-// switch is all it crosses. A member sends k - 1 large messages over the network instead of n - g
-// small ones.
+// All-to-all in two levels (PXN of NCCL 2.12): inside the node every member hands what is meant for
+// the j-th GPU of any node to its own j-th GPU; these exchange along rails, so traffic crosses only
+// its rail's leaf switch: k - 1 large messages per member over the network instead of n - g small.
 //
-// As in pairwise.cpp, one flow for all links that carry the same; the first level ends before the
-// second begins.
+// As in pairwise.cpp, one flow for all links that carry the same; one level ends before the next.
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 

@@ -1,11 +1,8 @@
 // Reduction inside the NVSwitch (NVLS, NVLink SHARP): every GPU sends its whole vector up, the
-// switch adds, each GPU takes back the n-th part that it is responsible for and sends it up once
-// more for the switch to hand out. A port carries S (1 + 1/n) each way, against 2 S (n-1)/n in a
-// ring: bus bandwidth is at most 2 (n-1)/(n+1) of the port's rate. Measured on H200 with 4 to 8
-// GPUs, 363, 414, 436, 460 and 473 GB/s (stas00/ml-engineering) are 0.67 to 0.69 of that in every
-// case.
+// switch adds, each GPU takes back the n-th part that is its own and sends it up once more for the
+// switch to hand out.
 //
-// One flow over all ports: the switch adds only what has arrived from everybody.
+// One flow over all ports one way: the switch adds only what has arrived from everybody.
 // SPDX-License-Identifier: Apache-2.0
 #include <utility>
 
@@ -16,7 +13,10 @@
 namespace foretrain {
 namespace {
 
-/// Payloads that a port carries to the switch and from it.
+/// Payloads that a port carries to the switch and from it: S (1 + 1/n) each way for an all-reduce,
+/// against 2 S (n-1)/n in a ring. Bus bandwidth is at most 2 (n-1)/(n+1) of the port's rate;
+/// measured on 4 to 8 H200, 363, 414, 436, 460 and 473 GB/s (stas00/ml-engineering) are 0.67 to
+/// 0.69 of that.
 struct PortLoad {
   double up = 0;
   double down = 0;

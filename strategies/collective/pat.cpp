@@ -1,11 +1,11 @@
 // Parallel aggregated trees (PAT, Jeaugey et al. 2025): for every member a binomial tree that
-// begins with its farthest branch, all trees at once, each shifted by one. An all-gather takes as
-// many steps as n has bits; far messages carry one chunk, the last and nearest half of all. A
-// reduce-scatter is the same backwards.
+// begins with its farthest branch, all at once, each shifted by one. An all-gather takes log2(n)
+// steps: far messages carry one chunk, the last and nearest half of all. A reduce-scatter is the
+// same backwards.
 //
 // Every member does the same at its place: one flow per step over the edges of all. Buffers are
-// taken to hold what a step sends; NCCL cuts large steps into several. SPDX-License-Identifier:
-// Apache-2.0
+// taken to hold what a step sends; NCCL cuts large steps into several.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <bit>
 #include <utility>

@@ -58,7 +58,7 @@ TEST_CASE("a run file may force the algorithm of a kind of collective", "[strate
   REQUIRE(file.collectives.size() == 2);
   CHECK(file.collectives[0].kind == CollectiveKind::all_reduce);
   CHECK(file.collectives[0].algorithm->name == "tree");
-  CHECK(file.collectives[0].place.line == 15);
+  CHECK(file.collectives[0].place.line == 14);
   CHECK(file.collectives[0].place.key == "collectives.all_reduce");
   CHECK(file.collectives[1].algorithm->name == "binomial");
   CHECK(accepted(std::string(kRunFile)).collectives.empty());
@@ -72,7 +72,7 @@ TEST_CASE("only algorithms that carry out a kind of collective can be forced for
   const auto has = [](const std::string& text, const std::string& part) {
     return text.find(part) != std::string::npos;
   };
-  CHECK(has(mistake("all_reduce = \"rign\""), "run.toml:15:14: collectives.all_reduce: "));
+  CHECK(has(mistake("all_reduce = \"rign\""), "run.toml:14:14: collectives.all_reduce: "));
   CHECK(has(mistake("all_reduce = \"rign\""), "did you mean 'ring'?"));
   CHECK(has(mistake("all_gather = \"tree\""), "collectives.all_gather: "));
   CHECK(has(mistake("alltoall = \"pairwise\""), "all_to_all"));
