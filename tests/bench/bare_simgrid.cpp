@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/bench/bare_simgrid.hpp"
 
-#include <chrono>
+#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
@@ -112,6 +112,10 @@ BareLoad bare_load(const Program& program, const CostModel& costs) {
   return Collector(program, costs).collect();
 }
 
+double cpu_seconds() {
+  return static_cast<double>(std::clock()) / static_cast<double>(CLOCKS_PER_SEC);
+}
+
 double run_bare(const BareLoad& load) {
   auto* engine = new s4u::Engine("bare");
   auto* zone = s4u::create_full_zone("bare");
@@ -144,15 +148,14 @@ double run_bare(const BareLoad& load) {
       }
     });
   }
-  const auto start = std::chrono::steady_clock::now();
+  const double start = cpu_seconds();
   engine->run();
-  const double wall =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = cpu_seconds() - start;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   engine->shutdown();
 #pragma GCC diagnostic pop
-  return wall;
+  return seconds;
 }
 
 }  // namespace foretrain::bench

@@ -34,7 +34,10 @@ struct BareLoad {
 /// stream does in between is one sleep.
 [[nodiscard]] BareLoad bare_load(const Program& program, const CostModel& costs);
 
-/// Runs the load; returns the wall time of SimGrid's own run in seconds.
+/// CPU time of this process so far.
+[[nodiscard]] double cpu_seconds();
+
+/// Runs the load; returns the CPU time of SimGrid's own run in seconds.
 double run_bare(const BareLoad& load);
 
 }  // namespace foretrain::bench

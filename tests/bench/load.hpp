@@ -1,4 +1,5 @@
-// Runs for benchmarks. SPDX-License-Identifier: Apache-2.0
+// Reads the run files that benchmarks simulate.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <string>
