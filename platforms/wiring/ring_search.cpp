@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "sim/core/error.hpp"
@@ -254,16 +255,16 @@ class Peeling {
   std::size_t steps_ = 0;
 };
 
-// Whole links first. Where whole links do not come out even, halves may: the six directed cycles
-// of four GPUs that are all joined fill every link at half its rate.
+// Whole links first, as channels have them. Where these do not come out even, halves may: the six
+// directed cycles of four GPUs that are all joined fill every link at half its rate, and four GH200
+// do reach more than whole links would carry (clusters/alps-gh200.toml).
 std::vector<Ring> search(const Residual& residual) {
   const Peeling whole(residual, 1);
   if (whole.is_perfect()) {
     return whole.best();
   }
   const Peeling halves(residual, 2);
-  const bool is_worth_it = total(halves.best()) > 1.01 * total(whole.best());
-  return is_worth_it ? halves.best() : whole.best();
+  return halves.is_perfect() ? halves.best() : whole.best();
 }
 
 // From member to member over the widest link that is left.
@@ -273,7 +274,7 @@ Order widest_order(const Residual& residual) {
   used[0] = true;
   while (order.size() < residual.size()) {
     std::size_t best = 0;
-    double best_width = -1;
+    double best_width = -std::numeric_limits<double>::infinity();
     for (std::size_t next = 1; next < residual.size(); ++next) {
       double width = std::numeric_limits<double>::infinity();
       for (const std::size_t edge : residual.route(order.back(), next)) {
@@ -290,19 +291,30 @@ Order widest_order(const Residual& residual) {
   return order;
 }
 
-std::vector<Ring> peel_greedily(Residual residual) {
-  Order ascending;
-  Order descending = {0};
-  for (std::size_t i = 0; i < residual.size(); ++i) {
-    ascending.push_back(i);
-    if (i > 0) {
-      descending.push_back(residual.size() - i);
+// Round all members by equal strides, which begins with the ascending order.
+std::vector<Order> stride_orders(std::size_t size) {
+  std::vector<Order> orders;
+  for (std::size_t stride = 1; stride < size; ++stride) {
+    if (std::gcd(stride, size) == 1) {
+      Order order;
+      order.reserve(size);
+      for (std::size_t i = 0; i < size; ++i) {
+        order.push_back(i * stride % size);
+      }
+      orders.push_back(std::move(order));
     }
   }
+  return orders;
+}
+
+std::vector<Ring> peel_greedily(Residual residual) {
+  std::vector<Order> orders = stride_orders(residual.size());
+  orders.emplace_back();
   std::vector<Ring> rings;
   while (rings.size() < kMostRings) {
     Ring widest;
-    for (const Order& order : {ascending, descending, widest_order(residual)}) {
+    orders.back() = widest_order(residual);
+    for (const Order& order : orders) {
       const double width = residual.width(order);
       if (width > widest.rate + residual.nothing()) {
         widest = {order, width};

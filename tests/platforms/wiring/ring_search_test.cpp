@@ -47,16 +47,14 @@ double total_GBps(const std::vector<RingOrder>& rings) {
 
 TEST_CASE("rings of a full mesh fill every link", "[platforms][wiring]") {
   // The complete directed graph splits into cycles through all its vertices, except with 4 or 6
-  // (Tillson 1980); with 4 its 6 cycles at half the rate cover each link twice.
-  for (const std::size_t gpus : {2U, 3U, 4U, 5U, 7U, 8U}) {
+  // (Tillson 1980); with 4 its 6 cycles at half the rate cover each link twice, with 6 another 10.
+  for (const std::size_t gpus : {2U, 3U, 4U, 5U, 6U, 7U, 8U}) {
     INFO(gpus << " GPUs");
     const auto rings = rings_of(mesh(gpus, 50_GBps));
     CHECK_THAT(total_GBps(rings), WithinRel(50.0 * static_cast<double>(gpus - 1), 1e-9));
   }
   CHECK(rings_of(mesh(8, 50_GBps)).size() == 7);
   CHECK(rings_of(mesh(4, 50_GBps)).size() == 6);
-  // Five whole rings would be all; four are found, and halves do better.
-  CHECK(total_GBps(rings_of(mesh(6, 50_GBps))) >= 4 * 50.0);
 }
 
 TEST_CASE("rings go both ways round a ring of links, each at the rate of its narrowest",
@@ -99,11 +97,10 @@ TEST_CASE("under one switch one ring fills every port, in ascending order", "[pl
   }
 }
 
-TEST_CASE("more GPUs than can be searched still get rings both ways", "[platforms][wiring]") {
-  const auto rings = rings_of(mesh(12, 10_GBps));
-  CHECK(rings.size() >= 2);
-  CHECK(total_GBps(rings) >= 20.0);
-  CHECK(total_GBps(rings) <= 110.0 * (1 + 1e-9));
+TEST_CASE("more GPUs than can be searched get rings of equal strides", "[platforms][wiring]") {
+  // Of 12 the strides 1, 5, 7 and 11; of 11 all ten, which fill every link.
+  CHECK(total_GBps(rings_of(mesh(12, 10_GBps))) >= 40.0 * (1 - 1e-9));
+  CHECK_THAT(total_GBps(rings_of(mesh(11, 10_GBps))), WithinRel(100.0, 1e-9));
 }
 
 TEST_CASE("one GPU is a ring alone, and none is our bug", "[platforms][wiring]") {
