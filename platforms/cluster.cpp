@@ -65,8 +65,11 @@ void read_node(Reader table, Cluster& cluster) {
   if (table.has("in_switch_reduction")) {
     cluster.node.in_switch_reduction = table.fraction("in_switch_reduction", 0.01, 1.0);
   }
-  cluster.node_wiring = row.read(table, {static_cast<std::size_t>(cluster.gpus_per_node),
-                                         static_cast<std::size_t>(cluster.nics_per_node)});
+  const BytesPerSecond rate = std::max(cluster.node.rate.value, BytesPerSecond(1));  // if missing
+  cluster.node_wiring = row.read(table,
+                                 {static_cast<std::size_t>(cluster.gpus_per_node),
+                                  static_cast<std::size_t>(cluster.nics_per_node)},
+                                 rate);
   table.finish();
 }
 

@@ -11,8 +11,12 @@ namespace {
 using config::Reader;
 
 // clang-format off
-constexpr std::array<NodeTopologyRow, 1> kNodeTopologies = {{
-    {"nvswitch", "Every GPU of a node has an up and a down link to a switch that is never full", [](Reader&, NodeSize) { return nvswitch(); }},
+constexpr std::array<NodeTopologyRow, 5> kNodeTopologies = {{
+    {"nvswitch",         "Every GPU of a node has an up and a down link to a switch that is never full", [](Reader&, NodeSize, BytesPerSecond) { return nvswitch(); }},
+    {"full_mesh",        "Every two GPUs of a node have links of their own, all alike",                  read_full_mesh},
+    {"hybrid_cube_mesh", "The six NVLinks of each of eight GPUs as in DGX-1 with V100",                  read_hybrid_cube_mesh},
+    {"pcie_tree",        "GPUs and NICs under PCIe switches or sockets, with or without NVLink bridges", read_pcie_tree},
+    {"wired",            "Links between GPUs, NICs, switches and processors, one by one in the file",    read_wired},
 }};
 constexpr std::array<FabricTopologyRow, 5> kFabricTopologies = {{
     {"non_blocking",  "Every NIC has an out and an in link to a fabric that is never full",            [](Reader&) { return non_blocking(); }},

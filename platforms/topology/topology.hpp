@@ -31,11 +31,12 @@ struct NodePlace {
   double achieved = 1;     ///< share of datasheet rates that large transfers reach
 };
 
-/// An order in which a ring goes round GPUs of a node, and its share of the payload. The rings of a
-/// node use links of their own.
+/// An order in which a ring goes round GPUs of a node, and its share of the payload.
 struct RingOrder {
   std::vector<std::size_t> gpus;
   double share = 1;
+  BytesPerSecond rate{0};  ///< at which the rings together stay within every link; 0: the slowest
+                           ///< link's, for a ring that shares none with another
 };
 
 /// One wired node. GPUs and NICs are numbered within it.
@@ -130,11 +131,12 @@ class FabricWiring {
   [[nodiscard]] virtual std::string drawing(std::size_t nodes, std::size_t nics) const = 0;
 };
 
-/// `read` takes a topology's own keys from the table [node] or [fabric].
+/// `read` takes a topology's own keys from the table [node] or [fabric]; `rate` is the table's.
 struct NodeTopologyRow {
   std::string_view name;
   std::string_view sentence;
-  std::shared_ptr<const NodeWiring> (*read)(config::Reader& table, NodeSize size);
+  std::shared_ptr<const NodeWiring> (*read)(config::Reader& table, NodeSize size,
+                                            BytesPerSecond rate);
 };
 struct FabricTopologyRow {
   std::string_view name;
@@ -157,5 +159,15 @@ struct FabricTopologyRow {
 [[nodiscard]] std::shared_ptr<const FabricWiring> read_fat_tree(config::Reader& table);
 [[nodiscard]] std::shared_ptr<const FabricWiring> read_dragonfly(config::Reader& table);
 [[nodiscard]] std::shared_ptr<const FabricWiring> read_torus(config::Reader& table);
+
+[[nodiscard]] std::shared_ptr<const NodeWiring> read_full_mesh(config::Reader& table, NodeSize size,
+                                                               BytesPerSecond rate);
+[[nodiscard]] std::shared_ptr<const NodeWiring> read_hybrid_cube_mesh(config::Reader& table,
+                                                                      NodeSize size,
+                                                                      BytesPerSecond rate);
+[[nodiscard]] std::shared_ptr<const NodeWiring> read_pcie_tree(config::Reader& table, NodeSize size,
+                                                               BytesPerSecond rate);
+[[nodiscard]] std::shared_ptr<const NodeWiring> read_wired(config::Reader& table, NodeSize size,
+                                                           BytesPerSecond rate);
 
 }  // namespace foretrain

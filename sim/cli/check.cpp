@@ -1,4 +1,5 @@
-// foretrain check: reads and resolves a run file, and says what it comes to without simulating it.
+// foretrain check: reads and resolves a run file, or a platform alone, and says what it comes to
+// without simulating it.
 // SPDX-License-Identifier: Apache-2.0
 #include <memory>
 #include <ostream>
@@ -86,12 +87,74 @@ std::string check_json(const Run& run) {
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+nlohmann::ordered_json json_of(const Cluster& kind, std::int64_t nodes) {
+  return {{"nodes", nodes},
+          {"gpus_per_node", kind.gpus_per_node},
+          {"gpu", kind.gpu.name},
+          {"nics_per_node", kind.nics_per_node},
+          {"inside", kind.node_wiring->name()}};
+}
+
+std::string platform_json(const Machine& machine, std::int64_t nodes) {
+  const Cluster& cluster = machine.cluster();
+  nlohmann::ordered_json kinds = nlohmann::ordered_json::array();
+  const std::vector<const Cluster*> all = cluster.kinds();
+  const std::vector<std::int64_t> counts = cluster.nodes_of_kinds(nodes);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    kinds.push_back(json_of(*all[i], counts[i]));
+  }
+  const nlohmann::ordered_json json = {{"name", cluster.name},
+                                       {"source", cluster.source},
+                                       {"nodes", nodes},
+                                       {"gpus", machine.num_devices()},
+                                       {"links", machine.network().links.size()},
+                                       {"kinds", kinds},
+                                       {"between", cluster.fabric_wiring->name()},
+                                       {"platform", json_of(facts(cluster))}};
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
 struct Options {
   RunOptions run;
+  std::string platform;
+  std::int64_t nodes = 0;  // 0: the platform's default
   std::string format = "text";
 };
 
+void check_size(const Cluster& cluster, std::int64_t nodes) {
+  config::Diagnostics diagnostics;
+  const std::int64_t unit = cluster.node_unit();
+  if (nodes % unit != 0) {
+    diagnostics.add({}, "nodes",
+                    fmt::format("'{}' mixes its kinds of nodes {} at a time: {} is no multiple of "
+                                "that",
+                                cluster.name, unit, nodes));
+  }
+  const auto of_fabric = static_cast<std::int64_t>(cluster.fabric_wiring->max_nodes());
+  for (const std::int64_t most : {cluster.max_nodes, of_fabric}) {
+    if (most > 0 && nodes > most) {
+      diagnostics.add({}, "nodes",
+                      fmt::format("'{}' has at most {} nodes, got {}", cluster.name, most, nodes));
+      break;
+    }
+  }
+  diagnostics.throw_if_any();
+}
+
+int check_platform(const Options& options, Console& console) {
+  config::Sources sources;
+  const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
+  const std::int64_t nodes = options.nodes > 0 ? options.nodes : cluster.nodes;
+  check_size(cluster, nodes);
+  const auto machine = build_machine(cluster, static_cast<std::size_t>(nodes));
+  console.out << (options.format == "json" ? platform_json(*machine, nodes) : describe(*machine));
+  return kGood;
+}
+
 int check_command(const Options& options, Console& console) {
+  if (!options.platform.empty()) {
+    return check_platform(options, console);
+  }
   LoadedRun loaded;
   load_run(options.run, loaded);
   const Run& run = loaded.run;
@@ -109,7 +172,17 @@ int check_command(const Options& options, Console& console) {
 
 std::function<int()> add_check(CLI::App& app, Console& console) {
   auto options = std::make_shared<Options>();
-  add_run_options(app, options->run);
+  CLI::Option_group* const what = app.add_option_group("What to check");
+  what->add_option("run", options->run.file, "Run file (TOML)");
+  CLI::Option* const platform =
+      what->add_option("--platform", options->platform,
+                       "A platform alone: a name from `foretrain list platforms`, or a .toml");
+  what->require_option(1);
+  add_set_option(app, options->run)->excludes(platform);
+  app.add_option("--nodes", options->nodes,
+                 "How many nodes of it; the platform's default if not given")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1'000'000}))
+      ->needs(platform);
   add_format_option(app, options->format, {"text", "json"});
   return [options, &console] { return check_command(*options, console); };
 }

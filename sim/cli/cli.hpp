@@ -14,7 +14,8 @@
 
 namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's name
 class App;
-}
+class Option;
+}  // namespace CLI
 
 namespace foretrain::cli {
 
@@ -62,6 +63,8 @@ struct RunOptions {
   std::vector<std::string> sets;
 };
 void add_run_options(CLI::App& app, RunOptions& options);
+/// --set alone.
+CLI::Option* add_set_option(CLI::App& app, RunOptions& options);
 
 /// How the data is written: one of `formats`.
 void add_format_option(CLI::App& app, std::string& format,

@@ -33,13 +33,30 @@ Rows list_models(const Catalogue& catalogue) {
   return rows;
 }
 
+std::string node_sentence(const Cluster& kind) {
+  return fmt::format("{} x {}, {} NIC{} per node, {}", kind.gpus_per_node, kind.gpu.name,
+                     kind.nics_per_node, kind.nics_per_node == 1 ? "" : "s",
+                     kind.node_wiring->name());
+}
+
+std::string platform_sentence(const Cluster& cluster) {
+  std::string sentence;
+  for (const ClusterPart& part : cluster.parts) {
+    sentence += fmt::format("{}{} of {}", sentence.empty() ? "" : " + ", part.nodes,
+                            node_sentence(*part.cluster));
+  }
+  if (cluster.parts.empty()) {
+    sentence = node_sentence(cluster);
+  }
+  return fmt::format("{}; {}", sentence, cluster.fabric_wiring->name());
+}
+
 Rows list_platforms(const Catalogue& catalogue) {
   Rows rows;
   for (const std::string& name : config::names_in(catalogue.platforms + "/clusters")) {
     config::Sources sources;
     const Cluster cluster = load_cluster(sources, name, catalogue.platforms);
-    rows.push_back({name, fmt::format("{} x {}, {} NICs per node", cluster.gpus_per_node,
-                                      cluster.gpu.name, cluster.nics_per_node)});
+    rows.push_back({name, platform_sentence(cluster)});
   }
   return rows;
 }
@@ -55,6 +72,18 @@ Rows list_gpus(const Catalogue& catalogue) {
   return rows;
 }
 
+template <class Table>
+Rows rows_of(const Table& table) {
+  Rows rows;
+  for (const auto& row : table) {
+    rows.push_back({std::string(row.name), std::string(row.sentence)});
+  }
+  return rows;
+}
+
+Rows list_node_topologies(const Catalogue&) { return rows_of(node_topologies()); }
+Rows list_fabric_topologies(const Catalogue&) { return rows_of(fabric_topologies()); }
+
 Rows list_stacks(const Catalogue& catalogue) {
   Rows rows;
   for (const std::string& name : config::names_in(catalogue.stacks)) {
@@ -64,13 +93,7 @@ Rows list_stacks(const Catalogue& catalogue) {
   return rows;
 }
 
-Rows list_schedules(const Catalogue&) {
-  Rows rows;
-  for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    rows.push_back({std::string(schedule.name), std::string(schedule.sentence)});
-  }
-  return rows;
-}
+Rows list_schedules(const Catalogue&) { return rows_of(pipeline_schedules()); }
 
 Rows list_collectives(const Catalogue&) {
   Rows rows;
@@ -91,10 +114,12 @@ struct Kind {
   Rows (*list)(const Catalogue&);
 };
 
-constexpr std::array<Kind, 6> kKinds = {{
+constexpr std::array<Kind, 8> kKinds = {{
     {"models", list_models},
     {"platforms", list_platforms},
     {"gpus", list_gpus},
+    {"nodes", list_node_topologies},
+    {"fabrics", list_fabric_topologies},
     {"stacks", list_stacks},
     {"schedules", list_schedules},
     {"collectives", list_collectives},

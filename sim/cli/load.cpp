@@ -37,7 +37,11 @@ Catalogue find_catalogue() {
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
-  app.add_option("--set", options.sets, "Override a key, such as parallel.tensor=4")
+  (void)add_set_option(app, options);
+}
+
+CLI::Option* add_set_option(CLI::App& app, RunOptions& options) {
+  return app.add_option("--set", options.sets, "Override a key, such as parallel.tensor=4")
       ->take_all()
       ->expected(1)
       ->trigger_on_parse(false);

@@ -25,7 +25,7 @@ std::vector<RingWay> rings_of(const Placement& placement, Reach level, const Mac
     return rings;
   }
   for (std::size_t j = 0; j < placement.most_members; ++j) {
-    rings.push_back({rail(placement, j), 1});
+    rings.push_back({rail(placement, j), 1, BytesPerSecond(0)});
   }
   return rings;
 }

@@ -2,6 +2,7 @@
 #include "strategies/collective/placement.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "sim/core/error.hpp"
@@ -26,6 +27,55 @@ std::size_t num_rings(const Placement& placement) {
     rings = std::min(rings, first_behind_each_nic(members).size());
   }
   return rings;
+}
+
+/// A ring of a node, and how often it was chosen.
+struct Choice {
+  std::vector<Member> order;
+  std::size_t uses = 0;
+};
+
+std::vector<Member> starting_at(const Member& first, std::vector<Member> order) {
+  const auto at = std::find_if(order.begin(), order.end(),
+                               [&](const Member& member) { return member.device == first.device; });
+  std::rotate(order.begin(), at, order.end());
+  return order;
+}
+
+// The least used of the rings that leave by a free NIC; if none does, the least used of all.
+std::vector<Member> choose(const Member& first, std::vector<Choice>& choices,
+                           std::set<std::size_t>& taken_exits) {
+  Choice* best = nullptr;
+  bool is_best_free = false;
+  for (Choice& choice : choices) {
+    const bool is_free = taken_exits.count(starting_at(first, choice.order).back().nic) == 0;
+    if (best == nullptr || (is_free && !is_best_free) ||
+        (is_free == is_best_free && choice.uses < best->uses)) {
+      best = &choice;
+      is_best_free = is_free;
+    }
+  }
+  ++best->uses;
+  std::vector<Member> order = starting_at(first, best->order);
+  taken_exits.insert(order.back().nic);
+  return order;
+}
+
+// The orders in which several rings go through one node.
+std::vector<std::vector<Member>> orders_through(const std::vector<Member>& node, std::size_t rings,
+                                                const Machine& machine) {
+  std::vector<Choice> choices;
+  for (RingWay& way : ring_ways(node, machine)) {
+    choices.push_back({std::move(way.order), 0});
+  }
+  const std::vector<std::size_t> firsts = first_behind_each_nic(node);
+  std::set<std::size_t> taken_exits;
+  std::vector<std::vector<Member>> orders;
+  orders.reserve(rings);
+  for (std::size_t index = 0; index < rings; ++index) {
+    orders.push_back(choose(node[firsts[index * firsts.size() / rings]], choices, taken_exits));
+  }
+  return orders;
 }
 
 std::string text(std::size_t number) { return std::to_string(number); }
@@ -77,7 +127,7 @@ std::vector<RingWay> ring_ways(const std::vector<Member>& node, const Machine& m
   }
   std::vector<RingWay> ways;
   for (const RingOrder& ring : machine.rings(devices)) {
-    RingWay way{{}, 1 / ring.share};
+    RingWay way{{}, 1 / ring.share, ring.rate};
     way.order.reserve(node.size());
     for (const std::size_t gpu : ring.gpus) {
       way.order.push_back(*std::find_if(node.begin(), node.end(), [&](const Member& member) {
@@ -94,16 +144,15 @@ std::vector<RingWay> ring_ways(const Placement& placement, const Machine& machin
     return ring_ways(placement.nodes.front(), machine);
   }
   const std::size_t rings = num_rings(placement);
-  std::vector<RingWay> ways(rings, RingWay{{}, static_cast<double>(rings)});
-  for (std::size_t index = 0; index < rings; ++index) {
-    std::vector<Member>& order = ways[index].order;
-    order.reserve(placement.num_members);
-    for (const std::vector<Member>& members : placement.nodes) {
-      const std::vector<std::size_t> firsts = first_behind_each_nic(members);
-      const std::size_t first = firsts[index * firsts.size() / rings];
-      for (std::size_t i = 0; i < members.size(); ++i) {
-        order.push_back(members[(first + i) % members.size()]);
-      }
+  std::vector<RingWay> ways(rings, RingWay{{}, static_cast<double>(rings), BytesPerSecond(0)});
+  for (RingWay& way : ways) {
+    way.order.reserve(placement.num_members);
+  }
+  for (const std::vector<Member>& node : placement.nodes) {
+    const std::vector<std::vector<Member>> orders = orders_through(node, rings, machine);
+    for (std::size_t index = 0; index < rings; ++index) {
+      std::vector<Member>& order = ways[index].order;
+      order.insert(order.end(), orders[index].begin(), orders[index].end());
     }
   }
   return ways;

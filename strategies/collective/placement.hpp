@@ -43,11 +43,13 @@ struct Placement {
 struct RingWay {
   std::vector<Member> order;
   double parts = 1;
+  BytesPerSecond rate{0};  ///< of a ring inside a node beside its others; 0: of its slowest link
 };
 
 /// Inside a node the rings of its topology. Across nodes one ring per NIC that every node can
-/// offer: ring r goes round the members of each node starting behind another NIC, so it enters the
-/// node through that one and leaves through the one before: no two rings share a NIC one way.
+/// offer: ring r goes round the members of each node along one of the node's own rings, starting
+/// behind another NIC. It enters the node through that one, and leaves it through one that no other
+/// ring leaves by, wherever the node's rings allow that: so no two share a NIC one way.
 [[nodiscard]] std::vector<RingWay> ring_ways(const Placement& placement, const Machine& machine);
 /// The rings inside one node over these members of it.
 [[nodiscard]] std::vector<RingWay> ring_ways(const std::vector<Member>& node,

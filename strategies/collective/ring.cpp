@@ -73,7 +73,8 @@ FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
     } else {
       append_ring(way.order, machine, flow.links);
     }
-    flow.rate_limit = slowest(flow.links, machine) * share;
+    const bool has_rate = way.rate > BytesPerSecond(0);
+    flow.rate_limit = (has_rate ? way.rate : slowest(flow.links, machine)) * share;
     phase.flows.push_back(std::move(flow));
   }
   return {{std::move(phase)}};

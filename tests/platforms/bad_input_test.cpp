@@ -125,7 +125,7 @@ TEST_CASE("a basis is one of five words", "[platforms]") {
 TEST_CASE("a topology is one of those that fit the place", "[platforms]") {
   CHECK(
       cluster_error("\"nvswitch\"", "\"nvswtch\"") ==
-      R"(cluster.toml:10:12: node.topology: expected one of nvswitch; got 'nvswtch'; did you mean 'nvswitch'?
+      R"(cluster.toml:10:12: node.topology: expected one of nvswitch, full_mesh, hybrid_cube_mesh, pcie_tree, wired; got 'nvswtch'; did you mean 'nvswitch'?
   topology = "nvswtch"
              ^)");
   CHECK(

@@ -81,6 +81,34 @@ hop_latency = "9 us"
 point_to_point_latency = "20 us"
 )";
 
+/// Keys that each node topology needs besides those of every [node], for kClusterFile's 8 GPUs and
+/// 4 NICs; none for those that have no keys.
+inline std::string node_keys(std::string_view topology) {
+  if (topology == "pcie_tree") {
+    return R"(sockets = 2
+switches_per_socket = 2
+socket_rate = "20 GB/s"
+switch_uplink_rate = "30 GB/s"
+nvlink_pairs = 2
+pair_rate = "50 GB/s"
+)";
+  }
+  if (topology == "wired") {
+    return R"(cpus = 2
+links = [
+  { between = "gpu 0-3", and = "gpu 0-3", rate = "50 GB/s" },
+  { between = "gpu 4-7", and = "gpu 4-7", rate = "50 GB/s" },
+  { between = "gpu 0-3", and = "cpu 0", rate = "30 GB/s" },
+  { between = "gpu 4-7", and = "cpu 1", rate = "30 GB/s" },
+  { between = "cpu 0", and = "cpu 1", rate = "60 GB/s" },
+  { between = "nic 0-1", and = "cpu 0", rate = "25 GB/s" },
+  { between = "nic 2,3", and = "cpu 1", rate = "25 GB/s" },
+]
+)";
+  }
+  return "";
+}
+
 /// `text` with its one `from` replaced by `to`.
 inline std::string spoilt(std::string_view text, std::string_view from, std::string_view to) {
   std::string result(text);
@@ -89,6 +117,12 @@ inline std::string spoilt(std::string_view text, std::string_view from, std::str
     throw InternalError("expected exactly one '" + std::string(from) + "'");
   }
   return result.replace(at, from.size(), to);
+}
+
+/// kClusterFile with this node topology.
+inline std::string cluster_file_with(const std::string& topology) {
+  return spoilt(kClusterFile, "topology = \"nvswitch\"\n",
+                "topology = \"" + topology + "\"\n" + node_keys(topology));
 }
 
 inline Gpu gpu_from(const std::string& text) {

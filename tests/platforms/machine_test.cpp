@@ -46,16 +46,30 @@ std::vector<std::string> route_names(const Machine& machine, std::size_t from, s
   return names;
 }
 
+// "node 3 gpu 1 up" as "gpu 1 up"; other names as they are.
+std::string without_node(const std::string& name) {
+  if (name.rfind("node ", 0) != 0) {
+    return name;
+  }
+  return name.substr(name.find(' ', std::string("node ").size()) + 1);
+}
+
+std::size_t node_in(const std::string& name) {
+  return name.rfind("node ", 0) == 0 ? std::stoul(name.substr(std::string("node ").size())) : 0;
+}
+
 TEST_CASE("every cluster joins every pair of devices and uses all nodes alike", "[platforms]") {
   for (const std::string& name : config::names_in(kPlatforms + "/clusters")) {
-    for (const std::size_t nodes : {1U, 3U}) {
-      INFO(name << " with " << nodes << " nodes");
+    for (const std::size_t units : {1U, 3U}) {
       config::Sources sources;
-      const auto machine = build_machine(load_cluster(sources, name, kPlatforms), nodes);
+      const Cluster cluster = load_cluster(sources, name, kPlatforms);
+      const std::size_t nodes = units * static_cast<std::size_t>(cluster.node_unit());
+      INFO(name << " with " << nodes << " nodes");
+      const auto machine = build_machine(cluster, nodes);
       const std::size_t gpus = static_cast<std::size_t>(machine->cluster().gpus_per_node);
       CHECK(machine->num_devices() == nodes * gpus);
       check_network(machine->network());
-      // All pairs at once load every link of one kind ("up", "in", ...) with as many routes.
+      // All pairs at once load the same link of all nodes of one kind with as many routes.
       std::map<std::string, std::set<int>> loads;
       std::vector<int> load(machine->network().links.size());
       for (std::size_t from = 0; from < machine->num_devices(); ++from) {
@@ -71,9 +85,13 @@ TEST_CASE("every cluster joins every pair of devices and uses all nodes alike", 
       }
       for (std::size_t i = 0; i < load.size(); ++i) {
         const std::string& link = machine->network().links[i].name;
-        loads[link.substr(link.rfind(' '))].insert(load[i]);
+        if (link.rfind("node ", 0) == 0) {
+          const std::string kind = std::to_string(machine->kind_of(node_in(link)));
+          loads["kind " + kind + " " + without_node(link)].insert(load[i]);
+        }
       }
       for (const auto& [kind, counts] : loads) {
+        INFO(kind);
         CHECK(counts.size() == 1);
       }
     }

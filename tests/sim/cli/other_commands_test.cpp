@@ -44,6 +44,44 @@ TEST_CASE("check shows the resolved model, platform, stack and layout", "[cli]")
   CHECK(has(outcome.out, "stage 1: 6 layers, head"));
 }
 
+TEST_CASE("check shows a platform alone, at its default size or at another", "[cli]") {
+  const Outcome text = command_line({"check", "--platform", "summit", "--nodes", "3"});
+  CHECK(text.code == cli::kGood);
+  CHECK(text.talk.empty());
+  CHECK(has(text.out, "Summit, 6 x V100 16GB, 2 x EDR: 3 nodes, 18 GPUs"));
+  CHECK(has(text.out, "inside: wired"));
+  CHECK(has(text.out, "gpu 0-2 to cpu 0, 50 GB/s each way"));
+  const Outcome mixed =
+      command_line({"check", "--platform", "mixed-a100-h100", "--format", "json"});
+  const Json json = Json::parse(mixed.out);
+  CHECK(json.at("nodes") == 2);
+  CHECK(json.at("gpus") == 16);
+  CHECK(json.at("kinds").size() == 2);
+  CHECK(json.at("kinds")[1].at("nodes") == 1);
+  CHECK(json.at("platform").contains("fabric.rate"));
+}
+
+TEST_CASE("check refuses a platform that is not there, or of a size that it cannot have", "[cli]") {
+  const auto refusal = [](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {"check"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Outcome outcome = command_line(arguments);
+    CHECK(outcome.code == cli::kBadInput);
+    CHECK(outcome.out.empty());
+    return outcome.talk;
+  };
+  CHECK(has(refusal({"--platform", "sumit"}),
+            "no cluster is called 'sumit'; did you mean 'summit'?"));
+  CHECK(has(refusal({"--platform", "mixed-a100-h100", "--nodes", "3"}),
+            "mixes its kinds of nodes 2 at a time"));
+  CHECK(has(refusal({"--platform", "summit", "--nodes", "4609"}), "at most 4608 nodes, got 4609"));
+  (void)refusal({});
+  (void)refusal({"--nodes", "3"});
+  (void)refusal({"--platform", "summit", "--nodes", "0"});
+  (void)refusal({"--platform", "summit", "run.toml"});
+  (void)refusal({"--platform", "summit", "--set", "a=1"});
+}
+
 TEST_CASE("check does not say whether a run fits", "[cli]") {
   CHECK(SmallRun()("check", too_large()).code == cli::kGood);
 }
@@ -64,6 +102,18 @@ TEST_CASE("list prints every file of the catalogues and every row of the tables"
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
     CHECK(has(all.out, std::string(algorithm.sentence)));
   }
+  for (const NodeTopologyRow& topology : node_topologies()) {
+    CHECK(has(all.out, std::string(topology.sentence)));
+  }
+  for (const FabricTopologyRow& topology : fabric_topologies()) {
+    CHECK(has(all.out, std::string(topology.sentence)));
+  }
+}
+
+TEST_CASE("list says of a platform how it is wired, and of which kinds of nodes it is", "[cli]") {
+  const std::string out = command_line({"list", "platforms"}).out;
+  CHECK(has(out, "4 x A100 SXM4 40GB, 4 NICs per node, full_mesh; non_blocking"));
+  CHECK(has(out, " + 1 of 8 x H100"));
 }
 
 TEST_CASE("list prints one kind when asked for it", "[cli]") {

@@ -152,7 +152,13 @@ TEST_CASE("on the platforms of the catalogue a larger payload never takes less t
   const std::string platforms = std::string(FORETRAIN_SOURCE_DIR) + "/platforms";
   for (const std::string& name : config::names_in(platforms + "/clusters")) {
     config::Sources sources;
-    const auto machine = build_machine(load_cluster(sources, name, platforms), 2);
+    const Cluster cluster = load_cluster(sources, name, platforms);
+    const auto unit = static_cast<std::size_t>(cluster.node_unit());
+    std::size_t nodes = 2 * unit;
+    while (nodes * static_cast<std::size_t>(cluster.gpus_per_node) < 12) {
+      nodes += unit;
+    }
+    const auto machine = build_machine(cluster, nodes);
     const std::vector<std::size_t> inside = {0, 1, 2, 3, 4, 5, 6, 7};
     const std::vector<std::size_t> across = {0, 1, 2, 3, 8, 9, 10, 11};
     for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
