@@ -1,5 +1,5 @@
 // Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes,
-// sustained, node.in_switch_reduction and fabric.node_hop_latency.
+// sustained, compute_share, node.in_switch_reduction and fabric.node_hop_latency.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 
@@ -15,6 +15,9 @@ namespace foretrain {
 namespace {
 
 using config::Reader;
+
+// A communication that leaves less than a tenth of the GPU is a mistake.
+constexpr double kMostComputeShare = 0.9;
 
 std::vector<SizeShare> read_size_shares(Reader& table) {
   std::vector<SizeShare> points;
@@ -52,6 +55,9 @@ Interconnect read_interconnect(Reader& table) {
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
   interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
   interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
+  if (table.has("compute_share")) {
+    interconnect.compute_share = table.fraction("compute_share", 0.0, kMostComputeShare);
+  }
   interconnect.size_shares = read_size_shares(table);
   if (table.has("size_shares")) {
     interconnect.size_shares_source = table.get<std::string>("size_shares_source");

@@ -35,6 +35,8 @@ struct Interconnect {
   /// Of a node: share of `rate` at which a GPU's port works while the switch adds up (NVLink
   /// SHARP); none: it cannot.
   std::optional<Sourced<double>> in_switch_reduction;
+  /// What a communication takes of a GPU's compute rate while it is in flight; none: nothing.
+  std::optional<Sourced<double>> compute_share;
   std::vector<SizeShare>
       size_shares;  ///< mid-size efficiency, relative to `achieved`; may be empty
   std::string size_shares_source;

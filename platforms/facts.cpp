@@ -43,6 +43,9 @@ void append_interconnect(const Interconnect& interconnect, const std::string& pr
   if (interconnect.in_switch_reduction) {
     facts.push_back(fact(prefix + "in_switch_reduction", *interconnect.in_switch_reduction));
   }
+  if (interconnect.compute_share) {
+    facts.push_back(fact(prefix + "compute_share", *interconnect.compute_share));
+  }
 }
 
 // What a reader wants to see of size_shares: the points themselves.

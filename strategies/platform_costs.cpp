@@ -2,6 +2,7 @@
 #include "strategies/platform_costs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "sim/core/random.hpp"
@@ -42,18 +43,36 @@ Seconds PlatformCosts::kernel_time(const Kernel& kernel, DeviceId device) const 
   return foretrain::kernel_time(kernel, machine_.gpu_of(device)) / speed(device);
 }
 
-FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
-                                       const std::vector<DeviceId>& devices) const {
+double PlatformCosts::compute_share(std::span<const DeviceId> devices) const {
+  const std::size_t node = machine_.node_of(devices.front());
+  const bool is_inside = std::all_of(devices.begin(), devices.end(), [&](DeviceId device) {
+    return machine_.node_of(device) == node;
+  });
+  const auto& share =
+      is_inside ? machine_.inside(node).compute_share : machine_.cluster().fabric.compute_share;
+  return share ? share->value : 0;
+}
+
+FlowSchedule PlatformCosts::flows_of(const CollectiveRequest& request) const {
   for (const ForcedCollective& forced : forced_) {
-    if (forced.kind == kind) {
-      return force(forced, {kind, payload, devices}, machine_);
+    if (forced.kind == request.kind) {
+      return force(forced, request, machine_);
     }
   }
-  return quickest({kind, payload, devices}, machine_);
+  return quickest(request, machine_);
+}
+
+FlowSchedule PlatformCosts::collective(CollectiveKind kind, Bytes payload,
+                                       const std::vector<DeviceId>& devices) const {
+  FlowSchedule schedule = flows_of({kind, payload, devices});
+  schedule.compute_share = compute_share(devices);
+  return schedule;
 }
 
 FlowSchedule PlatformCosts::point_to_point(Bytes payload, DeviceId from, DeviceId to) const {
-  return foretrain::point_to_point(payload, from, to, machine_);
+  FlowSchedule schedule = foretrain::point_to_point(payload, from, to, machine_);
+  schedule.compute_share = compute_share(std::array{from, to});
+  return schedule;
 }
 
 }  // namespace foretrain

@@ -2,6 +2,7 @@
 // machine. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "platforms/cluster.hpp"
@@ -30,10 +31,13 @@ class PlatformCosts : public CostModel {
 
  private:
   [[nodiscard]] double speed(DeviceId device) const;
+  [[nodiscard]] FlowSchedule flows_of(const CollectiveRequest& request) const;
+  /// What a communication of these devices takes of their compute rate.
+  [[nodiscard]] double compute_share(std::span<const DeviceId> devices) const;
 
   const Machine& machine_;
   Variation variation_;
-  std::vector<double> speeds_;  // all that devices have, in order; the normal one is 1
+  std::vector<double> speeds_;            // all that devices have, in order; the normal one is 1
   std::vector<ForcedCollective> forced_;  // at most one for each kind
 };
 

@@ -45,9 +45,15 @@ void CostTable::ask_message(Rank from, Rank to, std::uint32_t channel, Bytes pay
 }
 
 RoutedSchedule CostTable::number_routes(const FlowSchedule& schedule) {
+  FORETRAIN_ASSERT(schedule.compute_share >= 0 && schedule.compute_share < 1,
+                   "a communication that leaves nothing to compute with");
   RoutedSchedule routed;
+  if (!schedule.phases.empty() && schedule.compute_share > 0) {
+    routed.compute_share = schedule.compute_share;
+    compute_shares_.insert(schedule.compute_share);
+  }
   for (const FlowPhase& phase : schedule.phases) {
-    RoutedPhase& out = routed.emplace_back();
+    RoutedPhase& out = routed.phases.emplace_back();
     out.latency = phase.latency;
     for (const Flow& flow : phase.flows) {
       out.transfers.push_back({route({flow.links, flow.rate_limit}), flow.bytes});

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
@@ -20,7 +21,10 @@ struct RoutedPhase {
   Seconds latency;
   std::vector<Transfer> transfers;
 };
-using RoutedSchedule = std::vector<RoutedPhase>;
+struct RoutedSchedule {
+  std::vector<RoutedPhase> phases;
+  double compute_share = 0;
+};
 
 struct RoutedCollective {
   RoutedSchedule schedule;
@@ -34,6 +38,8 @@ class CostTable {
 
   /// What the transfers of all schedules run on.
   [[nodiscard]] const BindingLinks& links() const { return links_; }
+  /// Every compute_share above 0 that a communication has.
+  [[nodiscard]] const std::set<double>& compute_shares() const { return compute_shares_; }
   [[nodiscard]] Seconds kernels(KernelListId list, DeviceId device);
   [[nodiscard]] double kernel_factor(Rank rank, std::size_t stream, std::size_t op) const {
     return costs_.is_jittered() ? costs_.kernel_factor(rank, stream, op) : 1;
@@ -57,6 +63,7 @@ class CostTable {
   std::vector<Route> routes_;  // as the cost model gave them
   BindingLinks links_;
   std::map<Route, RouteId> route_ids_;
+  std::set<double> compute_shares_;
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
   std::map<CollectiveKey, RoutedCollective> collectives_;
   std::map<MessageKey, RoutedSchedule> messages_;

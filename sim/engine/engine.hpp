@@ -25,7 +25,7 @@ struct Span {
 struct Timeline {
   std::vector<std::vector<std::vector<Span>>> ranks;
   Seconds end;                 ///< of the last op of any rank
-  std::size_t activities = 0;  ///< sleeps and transfers that SimGrid carried out
+  std::size_t activities = 0;  ///< sleeps, executions and transfers of SimGrid
   std::size_t events = 0;      ///< ops that were played
 };
 

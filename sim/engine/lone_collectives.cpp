@@ -9,7 +9,7 @@ namespace {
 
 template <class Visit>
 void visit_links(const RoutedSchedule& schedule, const std::vector<Route>& routes, Visit visit) {
-  for (const RoutedPhase& phase : schedule) {
+  for (const RoutedPhase& phase : schedule.phases) {
     for (const Transfer& transfer : phase.transfers) {
       for (const LinkId link : routes[transfer.route.index()].links) {
         visit(link);
@@ -108,11 +108,11 @@ void LoneCollectives::add_message(const RoutedSchedule& schedule) {
 
 std::optional<Seconds> LoneCollectives::time(GroupId group, const RoutedSchedule& schedule) {
   const std::vector<Rank>& members = program_.groups[group.index()].members;
-  if (members.size() != 1 || schedule.empty()) {
+  if (members.size() != 1 || schedule.phases.empty()) {
     return std::nullopt;
   }
   Seconds sum(0);
-  for (const RoutedPhase& phase : schedule) {
+  for (const RoutedPhase& phase : schedule.phases) {
     const std::optional<Seconds> longest = transfer_time(members.front(), phase);
     if (!longest) {
       return std::nullopt;

@@ -82,7 +82,7 @@ LinkImpl* limiting_link(RouteZone& zone, BytesPerSecond rate,
   return link;
 }
 
-constexpr double kHostSpeed = 1e9;  // hosts only anchor routes; nothing is executed on them
+constexpr double kHostSpeed = 1e9;  // FLOP/s; any number would do, and work is measured by it
 
 }  // namespace
 
@@ -90,11 +90,12 @@ struct World::Impl {
   s4u::Engine* engine = nullptr;  // owned; shutdown() deletes what it holds
   s4u::Host* source = nullptr;
   std::vector<s4u::Host*> targets;
+  std::vector<s4u::Host*> hosts;  // on which work is executed
   std::vector<s4u::ActorPtr> actors;
   double start = 0;  // SimGrid's clock goes on from one engine to the next
 };
 
-World::World(const Network& network, const std::vector<Route>& routes)
+World::World(const Network& network, const std::vector<Route>& routes, const Hosts& hosts)
     : impl_(std::make_unique<Impl>()) {
   FORETRAIN_ASSERT(!s4u::Engine::has_instance() || !s4u::Engine::is_initialized(),
                    "two simulated worlds at once in one process");
@@ -117,6 +118,14 @@ World::World(const Network& network, const std::vector<Route>& routes)
     }
     zone->set_route(host->get_netpoint(), std::move(route));
     impl_->targets.push_back(host);
+  }
+  std::vector<double> speeds = hosts.speeds;
+  for (double& speed : speeds) {
+    speed *= kHostSpeed;
+  }
+  for (std::size_t i = 0; i < hosts.count; ++i) {
+    impl_->hosts.push_back(zone->create_host("host " + std::to_string(i), speeds)
+                               ->set_core_count(static_cast<int>(hosts.cores)));
   }
   zone->get_iface()->seal();
   impl_->start = s4u::Engine::get_clock();
@@ -144,6 +153,17 @@ void World::sleep(Seconds duration) {
     ++num_activities_;
     s4u::this_actor::sleep_for(duration.value);
   }
+}
+
+void World::execute(std::size_t host, Seconds work) {
+  if (work > Seconds(0)) {
+    ++num_activities_;
+    s4u::this_actor::exec_init(work.value * kHostSpeed)->set_host(impl_->hosts[host])->wait();
+  }
+}
+
+void World::set_speed(std::size_t host, std::size_t level) {
+  impl_->hosts[host]->set_pstate(level);
 }
 
 void World::transfer(const std::vector<Transfer>& transfers) {

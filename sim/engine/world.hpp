@@ -30,12 +30,20 @@ struct Transfer {
   Bytes bytes;
 };
 
+/// Hosts that all have the same choice of speeds and start at the first. As many actors as there
+/// are `cores` may execute on one at once without slowing one another.
+struct Hosts {
+  std::size_t count = 0;
+  std::vector<double> speeds;
+  std::size_t cores = 1;
+};
+
 /// A simulated world. At most one exists at a time in a process, because SimGrid has one engine;
 /// worlds may follow one another. Time starts at zero in each.
 class World {
  public:
   /// REQUIRES: no other World.
-  World(const Network& network, const std::vector<Route>& routes);
+  World(const Network& network, const std::vector<Route>& routes, const Hosts& hosts = {});
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
@@ -45,11 +53,15 @@ class World {
   /// Runs until no actor can go on. Actors that are still blocked then are ended.
   void run();
   [[nodiscard]] Seconds now() const;
-  /// Sleeps and transfers so far: what a bare SimGrid loop would have to do as well.
+  /// Sleeps, executions and transfers so far: what a bare SimGrid loop would have to do as well.
   [[nodiscard]] std::size_t num_activities() const { return num_activities_; }
 
   // For use inside an actor.
   void sleep(Seconds duration);
+  /// Does work that takes this long at speed 1. Follows what becomes of the speed meanwhile.
+  void execute(std::size_t host, Seconds work);
+  /// Changes a host's speed to Hosts::speeds[level], for what runs on it as well.
+  void set_speed(std::size_t host, std::size_t level);
   /// Starts all transfers at once and returns when the last has ended.
   void transfer(const std::vector<Transfer>& transfers);
   /// Blocks the calling actor until another calls resume() on it.

@@ -2,7 +2,7 @@
 // What two nodes of one colour have in common, and what their edges say:
 //   rank      body and kind of device; joined to its groups (label: slot) and channels (label: slot
 //             and direction)
-//   group     axis, questions and latencies; joined to its members and its routes
+//   group     axis, questions, latencies and compute shares; joined to its members and its routes
 //   channel   likewise, for the messages from one rank to another
 //   route     the transfers that take it: instance, phase, bytes, rate limit; joined to its links
 //             (label: how often it names the link)
@@ -145,7 +145,7 @@ ProgramGraph::Asked ProgramGraph::ask_group(Rank front, GroupId group) const {
   }
   Asked asked;
   for (const SlotUse::Question& question : questions) {
-    asked.add({question.kind, question.payload, {}},
+    asked.add({question.kind, question.payload, {}, 0},
               costs_.collective_of(program_, group, question.kind, question.payload));
   }
   return asked;
@@ -196,7 +196,7 @@ ProgramGraph::Asked ProgramGraph::ask_channel(Rank from, Rank to) const {
   }
   Asked asked;
   for (const Bytes payload : payloads) {
-    asked.add({{}, payload, {}}, costs_.message_of(program_, from, to, 0, payload));
+    asked.add({{}, payload, {}, 0}, costs_.message_of(program_, from, to, 0, payload));
   }
   return asked;
 }
@@ -206,6 +206,7 @@ ProgramGraph::Asked ProgramGraph::ask_channel(Rank from, Rank to) const {
 void ProgramGraph::Asked::add(Instance instance, FlowSchedule schedule) {
   const auto number = static_cast<std::uint32_t>(shape.instances.size());
   instance.latencies.reserve(schedule.phases.size());
+  instance.compute_share = schedule.compute_share;
   for (std::uint32_t phase = 0; phase < schedule.phases.size(); ++phase) {
     instance.latencies.push_back(schedule.phases[phase].latency);
     for (Flow& flow : schedule.phases[phase].flows) {
@@ -237,8 +238,9 @@ Communication ProgramGraph::add(std::uint64_t kind, std::uint64_t name, Asked as
 ShapeId ProgramGraph::shape_id(std::uint64_t kind, std::uint64_t name, Shape shape) {
   std::vector<std::uint64_t> words = {kind, name, shape.instances.size()};
   for (const Instance& instance : shape.instances) {
-    words.insert(words.end(), {static_cast<std::uint64_t>(instance.kind),
-                               bits(instance.payload.value), instance.latencies.size()});
+    words.insert(words.end(),
+                 {static_cast<std::uint64_t>(instance.kind), bits(instance.payload.value),
+                  bits(instance.compute_share), instance.latencies.size()});
     for (const Seconds latency : instance.latencies) {
       words.push_back(bits(latency.value));
     }

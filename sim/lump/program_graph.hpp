@@ -33,6 +33,7 @@ struct Instance {
   CollectiveKind kind = CollectiveKind::all_reduce;  ///< of collectives
   Bytes payload;
   std::vector<Seconds> latencies;
+  double compute_share = 0;
 };
 
 /// One transfer over a route: in a phase of an instance.

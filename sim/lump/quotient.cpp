@@ -232,6 +232,7 @@ class QuotientMaker {
     out.instances = shape.instances;
     for (const Instance& instance : shape.instances) {
       FlowSchedule& schedule = out.schedules.emplace_back();
+      schedule.compute_share = instance.compute_share;
       for (const Seconds latency : instance.latencies) {
         schedule.phases.push_back({latency, {}});
       }

@@ -39,6 +39,9 @@ struct FlowPhase {
 /// How one communication is carried out: its phases, one after the other.
 struct FlowSchedule {
   std::vector<FlowPhase> phases;
+  /// What it takes of each member's compute rate (SMs, memory bandwidth) from its first phase to
+  /// the end of its last; at least 0, below 1.
+  double compute_share = 0;
 };
 
 }  // namespace foretrain

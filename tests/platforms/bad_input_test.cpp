@@ -227,6 +227,19 @@ TEST_CASE("only the switch of a node adds up, and not beyond its rate", "[platfo
             .find("unknown key 'in_switch_reduction'") != std::string::npos);
 }
 
+TEST_CASE("what communication takes of computing is optional, has a source and leaves something",
+          "[platforms]") {
+  const std::string hop = "hop_latency = \"2 us\"\n";
+  CHECK(cluster_error(hop, hop + "compute_share = { value = 0.1, source = \"x\" }\n").empty());
+  CHECK(cluster_error(hop, hop + "compute_share = { value = 1, source = \"x\" }\n")
+            .find("node.compute_share: expected a number from 0.0 to 0.9, got 1.0") !=
+        std::string::npos);
+  const std::string of_fabric = "hop_latency = \"9 us\"\n";
+  CHECK(cluster_error(of_fabric, of_fabric + "compute_share = { value = -1, source = \"x\" }\n")
+            .find("fabric.compute_share: expected a number from 0.0 to 0.9, got -1.0") !=
+        std::string::npos);
+}
+
 TEST_CASE("a sustained level out of range is refused", "[platforms]") {
   CHECK(cluster_error("nodes = 2\n", "nodes = 2\nsustained = 91\n")
             .find("cluster.toml:7:13: sustained: expected a number from 0.1 to 1.3, got 91.0") !=

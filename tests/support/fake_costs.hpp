@@ -42,17 +42,20 @@ class FakeCosts : public CostModel {
       flow.links.push_back(LinkId(2 * device.index()));
       flow.links.push_back(LinkId(2 * device.index() + 1));
     }
-    return {{FlowPhase{latency_, {std::move(flow)}}}};
+    return {{FlowPhase{latency_, {std::move(flow)}}}, compute_share_};
   }
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                             DeviceId to) const override {
     Flow flow{payload, {LinkId(2 * from.index()), LinkId(2 * to.index() + 1)}, BytesPerSecond(0)};
-    return {{FlowPhase{latency_, {std::move(flow)}}}};
+    return {{FlowPhase{latency_, {std::move(flow)}}}, compute_share_};
   }
+  /// What a communication takes of its members' compute rate from here on.
+  void set_compute_share(double share) { compute_share_ = share; }
 
  private:
   Network network_;
   Seconds latency_;
+  double compute_share_ = 0;
   std::map<DeviceId, std::size_t> kinds_;
 };
 

@@ -116,4 +116,30 @@ TEST_CASE("a lumped run is the full run, on uneven machines", "[lump]") {
   CHECK(tally.smaller > tally.pairs / 4);
 }
 
+TEST_CASE("a lumped run is the full run, where communication slows computing", "[lump]") {
+  OddRuns runs(13);
+  Tally tally;
+  std::size_t slowed = 0;
+  for (int i = 0; i < 60; ++i) {
+    Run run = runs.next();
+    INFO(describe(run) << " nodes of " << run.cluster.gpus_per_node << " with "
+                       << run.cluster.nics_per_node << " NICs, variant " << i % 3);
+    const double before = play_run(run).timeline.end.value;
+    run.cluster.node.compute_share = {0.3, "a test", config::Basis::assumed};
+    run.cluster.fabric.compute_share = {0.1, "a test", config::Basis::assumed};
+    slowed += play_run(run).timeline.end.value > before * (1 + 1e-9) ? 1 : 0;
+    const auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+    UnevenCosts costs(*machine);
+    Program program = lower(run);
+    if (i % 3 == 1) {
+      costs.slow_device(runs.index(machine->num_devices()));
+    } else if (i % 3 == 2) {
+      runs.shuffle_devices(program);
+    }
+    tally.compare(program, costs);
+  }
+  CHECK(slowed > tally.pairs / 4);
+  CHECK(tally.smaller > tally.pairs / 4);
+}
+
 }  // namespace foretrain::testing
