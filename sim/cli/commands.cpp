@@ -19,7 +19,7 @@ constexpr std::array<Command, 7> kCommands = {{
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
     {"validate", "Hold predictions against published measurements", add_validate},
-    {"check", "Read and resolve a run file without simulating it", add_check},
+    {"check", "Read and resolve a run file, or a platform alone, without simulating it", add_check},
     {"calibrate", "Fit the numbers of a platform file to measurements", add_calibrate},
     {"list", "List models, platforms, stacks, schedules, algorithms", add_list},
 }};

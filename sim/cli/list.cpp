@@ -48,7 +48,9 @@ std::string platform_sentence(const Cluster& cluster) {
   if (cluster.parts.empty()) {
     sentence = node_sentence(cluster);
   }
-  return fmt::format("{}; {}", sentence, cluster.fabric_wiring->name());
+  const std::size_t slow = cluster.slow_ports.size();
+  return fmt::format("{}; {}{}", sentence, cluster.fabric_wiring->name(),
+                     slow == 0 ? "" : fmt::format(", {} slow port{}", slow, slow == 1 ? "" : "s"));
 }
 
 Rows list_platforms(const Catalogue& catalogue) {
