@@ -112,7 +112,7 @@ TEST_CASE("list prints every file of the catalogues and every row of the tables"
 
 TEST_CASE("list says of a platform how it is wired, and of which kinds of nodes it is", "[cli]") {
   const std::string out = command_line({"list", "platforms"}).out;
-  CHECK(has(out, "4 x A100 SXM4 40GB, 4 NICs per node, full_mesh; non_blocking"));
+  CHECK(has(out, "4 x A100 SXM4 40GB, 4 NICs per node, full_mesh; dragonfly"));
   CHECK(has(out, " + 1 of 8 x H100"));
   CHECK(has(out, "nvswitch; non_blocking, 1 slow port"));
 }
