@@ -1,4 +1,5 @@
 // A node that is wired as its file says, link by link:
+// SPDX-License-Identifier: Apache-2.0
 //
 //   cpus = 2                                # switches = 0, gpus_forward = false unless given
 //   links = [
@@ -7,7 +8,6 @@
 //   ]
 //
 // An entry links everything on its one side to everything on its other, at this rate one way.
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
 #include <optional>
