@@ -155,6 +155,14 @@ void apply_sustained(Cluster& cluster, const config::Value* gpu_overrides) {
   }
 }
 
+// What the fabric cannot hold, a run cannot ask for.
+void limit_to_fabric(Cluster& cluster) {
+  const auto most = static_cast<std::int64_t>(cluster.fabric_wiring->max_nodes());
+  if (most > 0 && (cluster.max_nodes == 0 || most < cluster.max_nodes)) {
+    cluster.max_nodes = most;
+  }
+}
+
 // Parts of unlike size would leave ranks of one tensor group on unlike nodes.
 void check_parts(Reader& reader, const Cluster& cluster) {
   for (const ClusterPart& part : cluster.parts) {
@@ -302,6 +310,7 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   cluster.max_nodes = reader.count("max_nodes", 0, {1, 1'000'000});
   check_counts(reader, cluster);
   read_fabric(reader.child("fabric"), cluster);
+  limit_to_fabric(cluster);
   const std::optional<std::string> gpu =
       is_mixed ? std::nullopt : find_gpu(reader, platforms_directory);
   reader.finish();

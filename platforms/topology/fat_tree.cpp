@@ -136,8 +136,8 @@ class FatTreeWiring : public FabricWiring {
       const Level& level = levels_[i];
       const std::size_t units = (nodes + level.nodes - 1) / level.nodes;
       text += fmt::format(
-          "{}{} 0 .. {} {} of {} nodes, {}:1 oversubscribed{}\n", indent, level.name, units - 1,
-          level.name, level.nodes, show_number(level.oversubscription.value),
+          "{}{} 0 .. {} {}, {} nodes each, {}:1 oversubscribed{}\n", indent, level.name, level.name,
+          units - 1, level.nodes, show_number(level.oversubscription.value),
           i == 0 && has_rails_ ? fmt::format("; {} rails, one switch each{}", nics,
                                              is_pxn_ ? "; rails are changed over NVLink (PXN)" : "")
                                : "");

@@ -154,6 +154,40 @@ void rings() {
   }
 }
 
+/// Meta's cluster with this much less capacity above its pods of 384 nodes than below.
+Cluster cluster_with_spine(int oversubscription) {
+  config::Sources sources;
+  const config::Value change = config::parse_toml(
+      sources, "spine",
+      fmt::format("fabric = {{ levels = [{{ name = 'rack', nodes = 2, oversubscription = 1 }}, "
+                  "{{ name = 'pod', nodes = 384, oversubscription = {} }}] }}",
+                  oversubscription));
+  return load_cluster(sources, "meta-24k-roce", catalogue().platforms, {&change});
+}
+
+// Two stages fill one pod, or lie in two: then every message between them crosses the spine.
+void spines() {
+  print(fmt::format("\n{:<44}{:>9}{:>12}{:>12}{:>12}", "Llama-3-70B, tensor 8, pipeline 2: step, s",
+                    "ranks", "spine 1:1", "7:1", "28:1"));
+  for (const std::int64_t nodes : {384, 768}) {
+    std::string line =
+        fmt::format("{:<44}{:>9}", nodes == 384 ? "in one pod" : "a stage a pod", 8 * nodes);
+    for (const int oversubscription : {1, 7, 28}) {
+      const Cost cost = cost_of(
+          [&] {
+            Run run = load_run("two-stages");
+            run.cluster = cluster_with_spine(oversubscription);
+            run.nodes = nodes;
+            run.training.global_batch = 8 * run.data_parallel();
+            return simulate(run).prediction.step_time.seconds().value;
+          },
+          1);
+      line += fmt::format("{:>12.4f}", cost.answer);
+    }
+    print(line);
+  }
+}
+
 }  // namespace
 }  // namespace foretrain::bench
 
@@ -162,5 +196,6 @@ int main() {
                           foretrain::bench::machine() + "\n");
   foretrain::bench::steps();
   foretrain::bench::rings();
+  foretrain::bench::spines();
   return 0;
 }
