@@ -2,6 +2,7 @@
 #include "sim/study/lumping_text.hpp"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -19,23 +20,23 @@ std::string with_commas(std::size_t number) {
   return digits;
 }
 
-/// How many ranks along one axis share a timeline; nothing when that differs from place to place.
+/// How many ranks along one axis share a timeline; nothing when that differs from one to another.
 template <class RankAt>
 std::optional<std::size_t> factor_along(std::size_t size, std::size_t lines, RankAt rank_at,
                                         const std::vector<Rank>& simulated) {
   std::optional<std::size_t> kinds;
-  std::vector<Rank> found;
   for (std::size_t line = 0; line < lines; ++line) {
-    found.clear();
+    std::map<Rank, std::size_t> counts;
     for (std::size_t i = 0; i < size; ++i) {
-      found.push_back(simulated[rank_at(line, i).index()]);
+      ++counts[simulated[rank_at(line, i).index()]];
     }
-    std::sort(found.begin(), found.end());
-    found.erase(std::unique(found.begin(), found.end()), found.end());
-    if (kinds.value_or(found.size()) != found.size() || size % found.size() != 0) {
+    const bool is_even = std::all_of(counts.begin(), counts.end(), [&](const auto& kind) {
+      return kind.second * counts.size() == size;
+    });
+    if (!is_even || kinds.value_or(counts.size()) != counts.size()) {
       return std::nullopt;
     }
-    kinds = found.size();
+    kinds = counts.size();
   }
   return size / *kinds;
 }

@@ -107,7 +107,10 @@ TEST_CASE("one slow GPU of 64 leaves two kinds of rank to simulate", "[variation
   const Run even = small_run(1, 1, 64);
   CHECK(simulate(even).prediction.simulation.simulated_ranks == 1);
   const Run run = varied(even, slow_gpu(3, 1, 0.8));
-  CHECK(simulate(run).prediction.simulation.simulated_ranks == 2);
+  const SimulationFacts facts = simulate(run).prediction.simulation;
+  CHECK(facts.simulated_ranks == 2);
+  // One and 63: no factor says that.
+  CHECK(facts.lumping.starts_with("64 ranks -> 2 simulated; not lumped further: "));
 }
 
 TEST_CASE("what is slow is lumped exactly", "[variation]") {
