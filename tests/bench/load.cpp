@@ -14,12 +14,14 @@ Run load(const std::string& directory, const std::string& file) {
   config::Reader reader(root, "", diagnostics);
   const RunFile run_file = read_run(reader);
   diagnostics.throw_if_any();
-  return resolve(run_file, sources,
-                 {kRoot + "/models", kRoot + "/platforms", kRoot + "/strategies/stacks"},
-                 directory);
+  return resolve(run_file, sources, catalogue(), directory);
 }
 
 }  // namespace
+
+Catalogue catalogue() {
+  return {kRoot + "/models", kRoot + "/platforms", kRoot + "/strategies/stacks"};
+}
 
 Run load_example(const std::string& example) {
   return load(kRoot + "/examples/" + example, "run.toml");

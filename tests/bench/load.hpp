@@ -8,6 +8,8 @@
 
 namespace foretrain::bench {
 
+/// Where the shipped models, platforms and stacks are.
+[[nodiscard]] Catalogue catalogue();
 /// The run.toml of an example.
 [[nodiscard]] Run load_example(const std::string& example);
 /// A file of tests/bench/runs, without its ending.
