@@ -229,12 +229,13 @@ void read_parts(Reader& reader, config::Sources& sources, const std::string& pla
   }
 }
 
-std::int64_t greatest_common_divisor(const std::vector<ClusterPart>& parts) {
+/// How often the smallest mixture in the proportion of the parts is in them.
+std::int64_t mixtures(const std::vector<ClusterPart>& parts) {
   std::int64_t divisor = 0;
   for (const ClusterPart& part : parts) {
     divisor = std::gcd(divisor, part.nodes);
   }
-  return divisor;
+  return std::max<std::int64_t>(divisor, 1);
 }
 
 }  // namespace
@@ -254,20 +255,21 @@ std::vector<const Cluster*> Cluster::kinds() const {
 std::int64_t Cluster::node_unit() const {
   std::int64_t unit = 0;
   for (const ClusterPart& part : parts) {
-    unit += part.nodes / greatest_common_divisor(parts);
+    unit += part.nodes / mixtures(parts);
   }
-  return parts.empty() ? 1 : unit;
+  return std::max<std::int64_t>(unit, 1);
 }
 
-std::vector<std::int64_t> Cluster::nodes_of_kinds(std::int64_t total) const {
-  FORETRAIN_ASSERT(total % node_unit() == 0, "a mixed cluster of a size that splits a kind");
+std::vector<std::int64_t> Cluster::nodes_of_kinds(std::int64_t nodes) const {
+  const std::int64_t unit = node_unit();
+  FORETRAIN_ASSERT(nodes % unit == 0, "a mixed cluster of a size that splits a kind");
   if (parts.empty()) {
-    return {total};
+    return {nodes};
   }
   std::vector<std::int64_t> counts;
   counts.reserve(parts.size());
   for (const ClusterPart& part : parts) {
-    counts.push_back(part.nodes / greatest_common_divisor(parts) * (total / node_unit()));
+    counts.push_back(part.nodes / mixtures(parts) * (nodes / unit));
   }
   return counts;
 }

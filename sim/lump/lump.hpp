@@ -28,7 +28,8 @@ struct Lumped {
   std::vector<Difference> differences;  ///< why there are more simulated ranks than bodies
 };
 
-/// REQUIRES: verify(program) holds; `costs` is not jittered and outlives the result. The result verifies as well.
+/// REQUIRES: verify(program) holds; `costs` is not jittered and outlives the result. The result
+/// verifies as well.
 [[nodiscard]] Lumped lump(const Program& program, const CostModel& costs);
 
 }  // namespace foretrain

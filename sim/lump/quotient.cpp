@@ -167,6 +167,7 @@ class QuotientMaker {
     for (const auto& [route, count] : times) {
       factor = std::gcd(factor, count);
     }
+    FORETRAIN_ASSERT(factor > 0, "a link that no route crosses");
     const LinkId id(costs_->links.links.size());
     costs_->links.links.push_back({link.name, link.capacity / factor});
     for (const auto& [route, count] : times) {

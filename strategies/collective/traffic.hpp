@@ -22,7 +22,7 @@ class Traffic {
   /// distances round the set stand for those between them: `routes` bounds what is looked up.
   void add_pairs_between(const std::vector<Member>& members, std::size_t routes = kMostRoutes);
 
-  static constexpr std::size_t kMostRoutes = 512 * 512;
+  static constexpr std::size_t kMostRoutes = std::size_t{512} * 512;
 
   /// The flows, where a message inside a node has `inside` bytes and one between nodes `between`.
   [[nodiscard]] std::vector<Flow> flows(Bytes inside, Bytes between, double share) const;
