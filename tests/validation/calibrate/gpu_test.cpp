@@ -53,6 +53,7 @@ memory_rate = "2 TB/s"
 sms = 100
 clock = "1.5 GHz"
 weight_gradient = 0.9
+generation = "ampere"
 grouped_floor = "7 us"
 
 [peak]
