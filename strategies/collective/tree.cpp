@@ -24,7 +24,8 @@ StepCount tree_steps(const Placement& placement) {
   return {2 * chain, 2 * levels};
 }
 
-/// Links of a ring, by whether its edges stay inside a node.
+/// Links of a way round all members: of its chains inside the nodes, both ways, and from node to
+/// node.
 struct Edges {
   std::vector<LinkId> inside;
   std::vector<LinkId> between;
@@ -34,8 +35,12 @@ Edges edges_of(const std::vector<Member>& order, const Machine& machine) {
   for (std::size_t i = 0; i < order.size(); ++i) {
     const DeviceId from = order[i].device;
     const DeviceId to = order[(i + 1) % order.size()].device;
-    const bool is_inside = machine.node_of(from) == machine.node_of(to);
-    machine.append_route(from, to, is_inside ? edges.inside : edges.between);
+    if (machine.node_of(from) != machine.node_of(to)) {
+      machine.append_route(from, to, edges.between);
+      continue;
+    }
+    machine.append_route(from, to, edges.inside);
+    machine.append_route(to, from, edges.inside);
   }
   return edges;
 }
@@ -71,10 +76,22 @@ std::vector<std::vector<std::uint32_t>> chains_of(const std::vector<Member>& ord
   return chains;
 }
 
+// Two nodes that are a tree of a root and a leaf send the payload once each way, where NCCL builds
+// such trees wide: from Hopper on (8 GH200 over Slingshot-11 reduce 90 of 100 GB/s, boeschf/
+// nccl-benchmark-on-alps-2025). On two nodes of A100 with 4 x 25 GB/s it shows 86 GB/s of bus
+// bandwidth, a ring's (NVIDIA/nccl issue 1048): its table caps trees of Ampere at 23.6 GB/s for both
+// ways of a channel.
+double share_of_pair(const Placement& placement, const Machine& machine) {
+  const GpuGeneration generation = machine.gpu_of(placement.nodes.front().front().device).generation;
+  const bool is_wide =
+      generation == GpuGeneration::hopper || generation == GpuGeneration::blackwell;
+  return placement.nodes.size() > 2 || is_wide ? 1 : 0.5;
+}
+
 }  // namespace
 
-// A chain hands everything on towards the tree and back: its ports carry the payload twice. All
-// ways share the ports. NICs carry 2 (k-1)/k payloads.
+// A chain hands everything on towards the tree and back, so a GPU in its middle sends the payload
+// twice, once to each side. All ways share the ports. NICs carry 2 (k-1)/k payloads.
 FlowSchedule tree(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
   const Manner manner{Pattern::tree, request.protocol};
@@ -86,11 +103,12 @@ FlowSchedule tree(const CollectiveRequest& request, const Machine& machine) {
   for (const RingWay& way : ways) {
     Edges edges = edges_of(way.order, machine);
     if (!edges.inside.empty()) {
-      const BytesPerSecond rate = slowest(edges.inside, machine) * (share / num_ways);
-      phase.flows.push_back({request.payload * (2 / way.parts), std::move(edges.inside), rate});
+      phase.flows.push_back(lockstep(request.payload / way.parts, std::move(edges.inside),
+                                     share / num_ways, machine));
     }
     const BytesPerSecond rate =
-        slowest(edges.between, machine) * (share * busiest_nic_share(placement.nodes.size()));
+        slowest(edges.between, machine) * (share * busiest_nic_share(placement.nodes.size()) *
+                                           share_of_pair(placement, machine));
     phase.flows.push_back(
         {request.payload * (2 * (k - 1) / k / way.parts), std::move(edges.between), rate});
   }
