@@ -77,14 +77,14 @@ bool is_one_per_node(const CollectiveRequest& request, const Machine& machine) {
 // the measured platforms it loses from 1 to 16 MiB on.
 constexpr Bytes kMostLowLatency{64.0 * 1024 * 1024};
 
-// Where NCCL's table is not in use nothing tells the protocols apart.
+// Where NCCL's table is not in use nothing tells the protocols apart; Gloo has none.
 bool is_allowed(Protocol protocol, const CollectiveRequest& request, const Machine& machine) {
   const Cluster& cluster = machine.cluster();
   const Interconnect& way =
       spans_nodes(request, machine)
           ? cluster.fabric
           : machine.inside(machine.node_of(request.devices.front()));
-  if (!way.latency_multiplier) {
+  if (!way.latency_multiplier || cluster.collectives == CollectiveLibrary::gloo) {
     return false;
   }
   if (protocol == Protocol::ll128) {

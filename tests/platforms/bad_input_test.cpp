@@ -130,7 +130,7 @@ TEST_CASE("a topology is one of those that fit the place", "[platforms]") {
              ^)");
   CHECK(
       cluster_error("\"non_blocking\"", "\"nvswitch\"") ==
-      R"(cluster.toml:23:12: fabric.topology: expected one of non_blocking, single_switch, fat_tree, dragonfly, torus; got 'nvswitch'
+      R"(cluster.toml:19:12: fabric.topology: expected one of non_blocking, single_switch, fat_tree, dragonfly, torus; got 'nvswitch'
   topology = "nvswitch"
              ^)");
 }
@@ -170,7 +170,7 @@ TEST_CASE("what steps cost is said once: as a multiple of NCCL's latencies or as
             .find("node.hop_latency: stands beside latency_multiplier") != std::string::npos);
   CHECK(cluster_error("hop_latency = \"2 us\"\n", "latency_multiplier = 0\n")
             .find("latency_multiplier: expected a number from 0.01 to 100") != std::string::npos);
-  CHECK(cluster_error("half_rate_payload = \"1 MiB\"", "half_rate_payload = \"1 us\"")
+  CHECK(cluster_error("half_rate_payload = \"1 KiB\"", "half_rate_payload = \"1 us\"")
             .find("half_rate_payload: expected a size") != std::string::npos);
 }
 

@@ -67,7 +67,7 @@ achieved = 0.8
 collective_latency = "12 us"
 hop_latency = "2 us"
 point_to_point_latency = "12 us"
-half_rate_payload = "1 MiB"
+half_rate_payload = "1 KiB"
 
 [fabric]
 topology = "non_blocking"
