@@ -1,10 +1,10 @@
-// Reads a cluster file; clusters/dgx-a100-40gb.toml shows every key but the optional max_nodes,
-// sustained, compute_share, node.in_switch_reduction and fabric.node_hop_latency.
+// Reads a cluster file; clusters/h200-node.toml shows every key but the optional max_nodes,
+// sustained, collectives, compute_share, hop_latency and low_latency_limit.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/cluster.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <filesystem>
 #include <numeric>
 
@@ -19,20 +19,10 @@ using config::Reader;
 // A communication that leaves less than a tenth of the GPU is a mistake.
 constexpr double kMostComputeShare = 0.9;
 
-std::vector<SizeShare> read_size_shares(Reader& table) {
-  std::vector<SizeShare> points;
-  for (Reader& point : table.children("size_shares")) {
-    points.push_back({point.get<Bytes>("payload"), point.fraction("share", 0.01, 1.0).value});
-    if (points.size() > 1 && points.back().payload <= points[points.size() - 2].payload) {
-      point.fail("payload", "expected a payload larger than that of the point before");
-    }
-    if (point.has("payload") && points.back().payload <= Bytes(0)) {
-      point.fail("payload", "expected a payload greater than zero");
-    }
-    point.finish();
-  }
-  return points;
-}
+constexpr std::array<config::Choice<CollectiveLibrary>, 3> kLibraryNames = {
+    {{"nccl", CollectiveLibrary::nccl},
+     {"rccl", CollectiveLibrary::rccl},
+     {"gloo", CollectiveLibrary::gloo}}};
 
 /// The row of a table that a cluster's file names.
 template <class Row>
@@ -45,6 +35,22 @@ const Row& read_topology(Reader& table, std::span<const Row> rows) {
   return *table.choice("topology", std::span<const config::Choice<const Row*>>(choices));
 }
 
+constexpr double kLeastMultiplier = 0.01;
+constexpr double kMostMultiplier = 100;
+
+// A multiple of NCCL's latencies, or the cost of a step.
+void read_latencies(Reader& table, Interconnect& interconnect) {
+  if (table.has("latency_multiplier") && table.has("hop_latency")) {
+    table.fail("hop_latency", "stands beside latency_multiplier: only one can say what steps cost");
+  }
+  if (table.has("hop_latency")) {
+    interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
+  } else {
+    interconnect.latency_multiplier =
+        table.fraction("latency_multiplier", kLeastMultiplier, kMostMultiplier);
+  }
+}
+
 Interconnect read_interconnect(Reader& table) {
   Interconnect interconnect;
   interconnect.rate = table.get<Sourced<BytesPerSecond>>("rate");
@@ -53,15 +59,17 @@ Interconnect read_interconnect(Reader& table) {
   }
   interconnect.achieved = table.fraction("achieved", 0.01, 1.0);
   interconnect.collective_latency = table.get<Sourced<Seconds>>("collective_latency");
-  interconnect.hop_latency = table.get<Sourced<Seconds>>("hop_latency");
-  interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
+  read_latencies(table, interconnect);
   if (table.has("compute_share")) {
     interconnect.compute_share = table.fraction("compute_share", 0.0, kMostComputeShare);
   }
-  interconnect.size_shares = read_size_shares(table);
-  if (table.has("size_shares")) {
-    interconnect.size_shares_source = table.get<std::string>("size_shares_source");
+  if (table.has("half_rate_payload")) {
+    interconnect.half_rate_payload = table.get<Sourced<Bytes>>("half_rate_payload");
   }
+  if (table.has("low_latency_limit")) {
+    interconnect.low_latency_limit = table.get<Sourced<Bytes>>("low_latency_limit");
+  }
+  interconnect.point_to_point_latency = table.get<Sourced<Seconds>>("point_to_point_latency");
   return interconnect;
 }
 
@@ -260,35 +268,18 @@ std::int64_t Cluster::node_unit() const {
   return std::max<std::int64_t>(unit, 1);
 }
 
-std::vector<std::int64_t> Cluster::nodes_of_kinds(std::int64_t nodes) const {
+std::vector<std::int64_t> Cluster::nodes_of_kinds(std::int64_t total) const {
   const std::int64_t unit = node_unit();
-  FORETRAIN_ASSERT(nodes % unit == 0, "a mixed cluster of a size that splits a kind");
+  FORETRAIN_ASSERT(total % unit == 0, "a mixed cluster of a size that splits a kind");
   if (parts.empty()) {
-    return {nodes};
+    return {total};
   }
   std::vector<std::int64_t> counts;
   counts.reserve(parts.size());
   for (const ClusterPart& part : parts) {
-    counts.push_back(part.nodes / mixtures(parts) * (nodes / unit));
+    counts.push_back(part.nodes / mixtures(parts) * (total / unit));
   }
   return counts;
-}
-
-double Interconnect::share_at(Bytes payload) const {
-  if (size_shares.empty()) {
-    return 1.0;
-  }
-  const auto above = std::find_if(size_shares.begin(), size_shares.end(),
-                                  [&](const SizeShare& s) { return s.payload >= payload; });
-  if (above == size_shares.begin()) {
-    return above->share;
-  }
-  if (above == size_shares.end()) {
-    return size_shares.back().share;
-  }
-  const SizeShare& below = *(above - 1);
-  const double along = std::log(payload / below.payload) / std::log(above->payload / below.payload);
-  return below.share + along * (above->share - below.share);
 }
 
 Cluster read_cluster(Reader& reader, config::Sources& sources,
@@ -310,9 +301,13 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
     read_node(reader.child("node"), cluster);
   }
   cluster.max_nodes = reader.count("max_nodes", 0, {1, 1'000'000});
+  cluster.collectives = reader.choice(
+      "collectives", std::span<const config::Choice<CollectiveLibrary>>(kLibraryNames),
+      CollectiveLibrary::nccl);
   check_counts(reader, cluster);
   read_fabric(reader.child("fabric"), cluster);
   limit_to_fabric(cluster);
+  reader.ignore("calibration");  // what `foretrain calibrate collectives` left for people
   const std::optional<std::string> gpu =
       is_mixed ? std::nullopt : find_gpu(reader, platforms_directory);
   reader.finish();

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,34 +16,30 @@
 
 namespace foretrain {
 
-/// Achieved share of a link's rate for one size of collective payload; log-interpolated between
-/// points, constant outside them.
-struct SizeShare {
-  Bytes payload;
-  double share = 1;
-};
+/// Whose rules choose algorithm and protocol of a collective.
+enum class CollectiveLibrary : std::uint8_t { nccl, rccl, gloo };
 
-/// What joins the GPUs of one node, or the nodes. A collective of s ring steps waits
-/// collective_latency + s * hop_latency besides its transfers. Of a group that spans nodes, a step
-/// that leaves a node costs the fabric's hop_latency, the others its node_hop_latency.
+/// What joins the GPUs of one node, or the nodes. Collectives of groups that span nodes take their
+/// latencies from the fabric. Either latency_multiplier or hop_latency is there.
 struct Interconnect {
   Sourced<BytesPerSecond> rate;  ///< per direction: per GPU inside a node, per NIC between nodes
   Sourced<double> achieved;      ///< share of `rate` that large transfers reach
-  Sourced<Seconds> collective_latency;               ///< fixed cost of one collective
-  Sourced<Seconds> hop_latency;                      ///< cost of one step of a ring
+  Sourced<Seconds> collective_latency;  ///< fixed cost of one collective: launch, and the like
+  /// Of the latencies that NCCL's tuning model tables.
+  std::optional<Sourced<double>> latency_multiplier;
+  std::optional<Sourced<Seconds>> hop_latency;       ///< cost of a step, where no table applies
   std::optional<Sourced<Seconds>> node_hop_latency;  ///< of a fabric; none: as in the node alone
+  /// Payload at which one step of a collective's pipeline reaches half of its rate; none: every
+  /// payload reaches it. Inside a node for a ring, between nodes for one level of a tree.
+  std::optional<Sourced<Bytes>> half_rate_payload;
+  /// The largest payload that talks in NCCL's LL protocol; none: as NCCL's rules have it.
+  std::optional<Sourced<Bytes>> low_latency_limit;
   Sourced<Seconds> point_to_point_latency;
   /// Of a node: share of `rate` at which a GPU's port works while the switch adds up (NVLink
   /// SHARP); none: it cannot.
   std::optional<Sourced<double>> in_switch_reduction;
   /// What a communication takes of a GPU's compute rate while it is in flight; none: nothing.
   std::optional<Sourced<double>> compute_share;
-  std::vector<SizeShare>
-      size_shares;  ///< mid-size efficiency, relative to `achieved`; may be empty
-  std::string size_shares_source;
-
-  /// size_shares at this payload; 1 without points.
-  [[nodiscard]] double share_at(Bytes payload) const;
 };
 
 struct Cluster;
@@ -70,6 +67,7 @@ struct Cluster {
   std::int64_t nics_per_node = 8;            ///< at most gpus_per_node
   std::int64_t nodes = 1;                    ///< default size; a run file may say another
   std::int64_t max_nodes = 0;                ///< 0: no limit known
+  CollectiveLibrary collectives = CollectiveLibrary::nccl;
   std::optional<Sourced<double>> sustained;  ///< replaces the GPU's: clocks and power of this site
   Interconnect node;
   Interconnect fabric;
@@ -81,7 +79,7 @@ struct Cluster {
   [[nodiscard]] std::vector<const Cluster*> kinds() const;
   /// How many nodes of each kind this many nodes have, in the proportion of the default size.
   /// REQUIRES: a multiple of node_unit().
-  [[nodiscard]] std::vector<std::int64_t> nodes_of_kinds(std::int64_t nodes) const;
+  [[nodiscard]] std::vector<std::int64_t> nodes_of_kinds(std::int64_t total) const;
   /// The number of nodes that holds every kind in its proportion; 1 where all nodes are alike.
   [[nodiscard]] std::int64_t node_unit() const;
 };

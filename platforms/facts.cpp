@@ -30,39 +30,26 @@ void append_gemm(const Gpu& gpu, std::vector<Fact>& facts) {
   }
 }
 
+template <class T>
+void append_known(const std::optional<T>& number, std::string name, std::vector<Fact>& facts) {
+  if (number) {
+    facts.push_back(fact(std::move(name), *number));
+  }
+}
+
 void append_interconnect(const Interconnect& interconnect, const std::string& prefix,
                          std::vector<Fact>& facts) {
   facts.push_back(fact(prefix + "rate", interconnect.rate));
   facts.push_back(fact(prefix + "achieved", interconnect.achieved));
+  append_known(interconnect.in_switch_reduction, prefix + "in_switch_reduction", facts);
+  append_known(interconnect.half_rate_payload, prefix + "half_rate_payload", facts);
   facts.push_back(fact(prefix + "collective_latency", interconnect.collective_latency));
-  facts.push_back(fact(prefix + "hop_latency", interconnect.hop_latency));
-  if (interconnect.node_hop_latency) {
-    facts.push_back(fact(prefix + "node_hop_latency", *interconnect.node_hop_latency));
-  }
+  append_known(interconnect.latency_multiplier, prefix + "latency_multiplier", facts);
+  append_known(interconnect.hop_latency, prefix + "hop_latency", facts);
+  append_known(interconnect.node_hop_latency, prefix + "node_hop_latency", facts);
+  append_known(interconnect.low_latency_limit, prefix + "low_latency_limit", facts);
   facts.push_back(fact(prefix + "point_to_point_latency", interconnect.point_to_point_latency));
-  if (interconnect.in_switch_reduction) {
-    facts.push_back(fact(prefix + "in_switch_reduction", *interconnect.in_switch_reduction));
-  }
-  if (interconnect.compute_share) {
-    facts.push_back(fact(prefix + "compute_share", *interconnect.compute_share));
-  }
-}
-
-// What a reader wants to see of size_shares: the points themselves.
-std::string show_shares(const Interconnect& interconnect) {
-  std::string text;
-  for (const SizeShare& point : interconnect.size_shares) {
-    text +=
-        (text.empty() ? "" : ", ") + config::show(point.payload) + " " + show_number(point.share);
-  }
-  return text;
-}
-
-void append_shares(const Interconnect& interconnect, const std::string& name, std::string& text) {
-  if (!interconnect.size_shares.empty()) {
-    text += fmt::format("  {}: {}\n    {}\n", name, show_shares(interconnect),
-                        interconnect.size_shares_source);
-  }
+  append_known(interconnect.compute_share, prefix + "compute_share", facts);
 }
 
 void append_with_prefix(std::vector<Fact> facts, const std::string& prefix,
@@ -177,7 +164,6 @@ void append_kind_drawing(const Cluster& kind, std::int64_t nodes, std::string& t
                       kind.node_wiring->name());
   text += indented(kind.node_wiring->drawing({static_cast<std::size_t>(kind.gpus_per_node),
                                               static_cast<std::size_t>(kind.nics_per_node)}));
-  append_shares(kind.node, "node.size_shares", text);
 }
 
 }  // namespace
@@ -208,7 +194,6 @@ std::string describe(const Machine& machine) {
   text += fmt::format("  between nodes: {}\n", cluster.fabric_wiring->name());
   text += indented(
       cluster.fabric_wiring->drawing(nodes, static_cast<std::size_t>(cluster.nics_per_node)));
-  append_shares(cluster.fabric, "fabric.size_shares", text);
   return text + fact_table(facts(cluster));
 }
 

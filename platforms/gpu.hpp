@@ -30,9 +30,13 @@ struct FlashFit {
   double tail = 0;
 };
 
+/// Which of NCCL's tables apply, and whether its switch adds up. CDNA is AMD's.
+enum class GpuGeneration : std::uint8_t { volta, ampere, ada, hopper, blackwell, cdna };
+
 struct Gpu {
   std::string name;
   std::string source;
+  GpuGeneration generation = GpuGeneration::ampere;
   Sourced<Bytes> memory;  ///< what a process can allocate
   Sourced<BytesPerSecond> memory_rate;
   std::int64_t sms = 0;

@@ -1,10 +1,11 @@
-// How data types, flash kernels and memory-bound ops are spelt in platform files.
+// How data types, generations, flash kernels and memory-bound ops are spelt in platform files.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
 #include <string_view>
 
+#include "platforms/gpu.hpp"
 #include "sim/config/reader.hpp"
 #include "sim/program/kernel.hpp"
 
@@ -30,6 +31,14 @@ inline constexpr std::array<config::Choice<MemoryOp>, 5> kMemoryOpNames = {
      {"softmax", MemoryOp::softmax},
      {"rotary", MemoryOp::rotary},
      {"gather", MemoryOp::gather}}};
+
+inline constexpr std::array<config::Choice<GpuGeneration>, 6> kGenerationNames = {
+    {{"volta", GpuGeneration::volta},
+     {"ampere", GpuGeneration::ampere},
+     {"ada", GpuGeneration::ada},
+     {"hopper", GpuGeneration::hopper},
+     {"blackwell", GpuGeneration::blackwell},
+     {"cdna", GpuGeneration::cdna}}};
 
 /// REQUIRES: `value` is in the table.
 template <class E, std::size_t N>

@@ -171,7 +171,8 @@ std::shared_ptr<const NodeWiring> read_pcie_tree(Reader& table, NodeSize size,
     table.fail("topology", mistake);
     return nvswitch();
   }
-  return wire({"pcie_tree", std::move(graph), facts_of(shape), drawing_of(shape, size, rate)});
+  return wire(
+      {"pcie_tree", std::move(graph), facts_of(shape), drawing_of(shape, size, rate), true});
 }
 
 }  // namespace foretrain

@@ -79,6 +79,8 @@ class NodeWiring {
   [[nodiscard]] virtual std::size_t nic_of(std::size_t gpu, NodeSize size) const {
     return gpu * size.nics / size.gpus;
   }
+  /// Whether GPUs reach one another over PCIe rather than NVLink or its like.
+  [[nodiscard]] virtual bool is_pcie() const { return false; }
   /// Its own sourced numbers, named as in the table [node].
   [[nodiscard]] virtual std::vector<Fact> facts() const { return {}; }
   /// One node for people, in lines that end with a newline.

@@ -138,9 +138,11 @@ class GraphWiring : public NodeWiring {
       : name_(node.name),
         shared_(std::make_shared<const SharedGraph>(std::move(node.graph))),
         facts_(std::move(node.facts)),
-        drawing_(std::move(node.drawing)) {}
+        drawing_(std::move(node.drawing)),
+        is_pcie_(node.is_pcie) {}
 
   [[nodiscard]] std::string_view name() const override { return name_; }
+  [[nodiscard]] bool is_pcie() const override { return is_pcie_; }
   [[nodiscard]] std::unique_ptr<NodeTopology> build(const NodePlace& place,
                                                     Network& network) const override {
     return std::make_unique<GraphTopology>(shared_, place, network);
@@ -156,6 +158,7 @@ class GraphWiring : public NodeWiring {
   std::shared_ptr<const SharedGraph> shared_;
   std::vector<Fact> facts_;
   std::string drawing_;
+  bool is_pcie_;
 };
 
 }  // namespace

@@ -20,6 +20,7 @@ struct GraphNode {
   LinkGraph graph;
   std::vector<Fact> facts;
   std::string drawing;
+  bool is_pcie = false;  ///< see NodeWiring::is_pcie
 };
 
 /// Where NICs have no links the way to them is never the bottleneck. Where they have, a GPU sends

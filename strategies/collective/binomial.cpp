@@ -50,9 +50,10 @@ std::vector<std::size_t> steps_of(CollectiveKind kind, std::size_t n) {
 
 FlowSchedule binomial(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::ring, request.protocol};
   const std::vector<Member> members = from_root(placement);
   const Reach reach = placement.reach();
-  const double share = rate_share(request.payload, reach, placement, machine);
+  const double share = rate_share(request.payload, manner, reach, placement, machine);
   FlowSchedule schedule;
   for (const std::size_t distance : steps_of(request.kind, members.size())) {
     std::vector<LinkId> links;
@@ -65,7 +66,7 @@ FlowSchedule binomial(const CollectiveRequest& request, const Machine& machine) 
     }
     const StepCount steps{leaves_node ? 0.0 : 1.0, leaves_node ? 1.0 : 0.0,
                           schedule.phases.empty()};
-    schedule.phases.push_back({latency(steps, placement, machine),
+    schedule.phases.push_back({latency(steps, manner, placement, machine),
                                {lockstep(request.payload, std::move(links), share, machine)}});
   }
   return schedule;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sim/core/error.hpp"
+#include "strategies/collective/nccl.hpp"
 #include "strategies/collective/placement.hpp"
 
 namespace foretrain {
@@ -21,39 +22,27 @@ constexpr CollectiveKinds kRooted = {CollectiveKind::broadcast, CollectiveKind::
 // clang-format off
 constexpr std::array<CollectiveAlgorithm, 10> kAlgorithms = {{
     {"ring", "Bandwidth-optimal rings, one per NIC that the group can use",
-     kRingKinds, Spread::exact, Chosen::by_default, refuse_nothing, ring, ring_moves},
+     kRingKinds, Spread::exact, Protocols::all, refuse_nothing, ring, ring_moves},
     {"tree", "Double binary trees over the nodes, for all-reduces that latency decides",
-     {kReduce}, Spread::even, Chosen::by_default, refuse_one_node, tree, tree_moves},
+     {kReduce}, Spread::even, Protocols::all, refuse_one_node, tree, tree_moves},
     {"hierarchical", "Rings inside nodes, then along rails between them, 1/g of the payload on each",
-     {kReduce, kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_uneven_nodes, hierarchical, hierarchical_moves},
+     {kReduce, kGather, kScatter}, Spread::exact, Protocols::simple_only, refuse_uneven_nodes, hierarchical, hierarchical_moves},
     {"nvls", "The switch of a node adds up and hands out (NVLink SHARP)",
-     {kReduce, kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_nvls, nvls, nvls_moves},
+     {kReduce, kGather, kScatter}, Spread::exact, Protocols::simple_only, refuse_nvls, nvls, nvls_moves},
     {"nvls-tree", "The switch adds up inside nodes, double binary trees along rails between them",
-     {kReduce}, Spread::even, Chosen::when_forced, refuse_nvls_tree, nvls_tree, nvls_tree_moves},
+     {kReduce}, Spread::even, Protocols::simple_only, refuse_nvls_tree, nvls_tree, nvls_tree_moves},
     {"pat", "Parallel aggregated trees: logarithmic steps, far messages small",
-     {kGather, kScatter}, Spread::exact, Chosen::when_forced, refuse_nothing, pat, pat_moves},
+     {kGather, kScatter}, Spread::exact, Protocols::simple_only, refuse_nothing, pat, pat_moves},
     {"halving-doubling", "Recursive halving and doubling (Rabenseifner), as in MPI and Gloo",
-     {kReduce}, Spread::exact, Chosen::when_forced, refuse_nothing, halving_doubling, halving_doubling_moves},
+     {kReduce}, Spread::exact, Protocols::simple_only, refuse_nothing, halving_doubling, halving_doubling_moves},
     {"binomial", "A binomial tree from or to the root, for payloads that latency decides",
-     kRooted, Spread::exact, Chosen::when_forced, refuse_nothing, binomial, binomial_moves},
+     kRooted, Spread::exact, Protocols::simple_only, refuse_nothing, binomial, binomial_moves},
     {"pairwise", "Every pair's own message, all at once",
-     kAllToAll, Spread::exact, Chosen::by_default, refuse_nothing, pairwise, pairwise_moves},
+     kAllToAll, Spread::exact, Protocols::simple_only, refuse_nothing, pairwise, pairwise_moves},
     {"hierarchical-all-to-all", "Inside nodes to the destination's rail first, then along rails (PXN)",
-     kAllToAll, Spread::exact, Chosen::when_forced, refuse_uneven_nodes, hierarchical_all_to_all, hierarchical_all_to_all_moves},
+     kAllToAll, Spread::exact, Protocols::simple_only, refuse_uneven_nodes, hierarchical_all_to_all, hierarchical_all_to_all_moves},
 }};
 // clang-format on
-
-Seconds time_alone(const FlowSchedule& schedule) {
-  Seconds sum(0);
-  for (const FlowPhase& phase : schedule.phases) {
-    Seconds longest(0);
-    for (const Flow& flow : phase.flows) {
-      longest = std::max(longest, flow.bytes / flow.rate_limit);
-    }
-    sum += phase.latency + longest;
-  }
-  return sum;
-}
 
 std::string kinds_of(const CollectiveAlgorithm& algorithm) {
   std::string text;
@@ -104,26 +93,7 @@ FlowSchedule force(const ForcedCollective& forced, const CollectiveRequest& requ
                       group_text(request, machine) + ": " + *reason;
     throw ConfigError({mistake});
   }
-  return forced.algorithm->lower(request, machine);
-}
-
-FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine) {
-  FORETRAIN_ASSERT(!request.devices.empty(), "a collective without members");
-  if (request.devices.size() == 1) {
-    return {};
-  }
-  std::optional<FlowSchedule> best;
-  for (const CollectiveAlgorithm& algorithm : kAlgorithms) {
-    if (algorithm.chosen != Chosen::by_default || why_not(algorithm, request, machine)) {
-      continue;
-    }
-    FlowSchedule other = algorithm.lower(request, machine);
-    if (!best || time_alone(other) < time_alone(*best)) {
-      best = std::move(other);
-    }
-  }
-  FORETRAIN_ASSERT(best.has_value(), "some algorithm serves every kind");
-  return std::move(*best);
+  return choose_protocol(*forced.algorithm, request, machine).schedule;
 }
 
 }  // namespace foretrain

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -17,10 +18,16 @@
 
 namespace foretrain {
 
+/// How NCCL hands data from GPU to GPU: LL sends a flag with every 4 bytes, LL128 one with every
+/// 120, Simple synchronises per chunk.
+enum class Protocol : std::uint8_t { ll, ll128, simple };
+[[nodiscard]] std::string_view name_of(Protocol protocol);
+
 struct CollectiveRequest {
   CollectiveKind kind = CollectiveKind::all_reduce;
   Bytes payload;                  ///< the full vector, as in nccl-tests
   std::vector<DeviceId> devices;  ///< distinct, in the order of the group
+  Protocol protocol = Protocol::simple;
 };
 
 /// Some of the kinds of collectives.
@@ -52,15 +59,15 @@ using MovesFunction = Moves (*)(const CollectiveRequest& request, const Machine&
 /// tree are not told apart, so that ranks stay alike).
 enum class Spread : std::uint8_t { exact, even };
 
-/// Whether the default choice considers an algorithm, or only a run that forces it.
-enum class Chosen : std::uint8_t { by_default, when_forced };
+/// Whether an algorithm can talk in LL and LL128, or in Simple only.
+enum class Protocols : std::uint8_t { all, simple_only };
 
 struct CollectiveAlgorithm {
   std::string_view name;
   std::string_view sentence;
   CollectiveKinds kinds;
   Spread spread;
-  Chosen chosen;
+  Protocols protocols;
   CollectiveRefusal refuse;
   CollectiveFunction lower;  ///< how much, where: flows
   MovesFunction moves;       ///< what, whereto: quadratic in the ranks, for tests
@@ -91,7 +98,7 @@ struct ForcedCollective {
 /// and the reason, when that cannot serve the group.
 [[nodiscard]] FlowSchedule force(const ForcedCollective& forced, const CollectiveRequest& request,
                                  const Machine& machine);
-/// The algorithm of those chosen by default that ends first when nothing else communicates.
+/// What the cluster's library chooses; see nccl.hpp.
 [[nodiscard]] FlowSchedule quickest(const CollectiveRequest& request, const Machine& machine);
 [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from, DeviceId to,
                                           const Machine& machine);

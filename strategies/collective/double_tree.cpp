@@ -72,4 +72,9 @@ void add_tree_passes(Moves& moves, std::size_t first, const TreeParents& parents
   }
 }
 
+double busiest_nic_share(std::size_t num_nodes) {
+  const double k = static_cast<double>(num_nodes);
+  return num_nodes == 2 ? 1 : (k - 1) / k;
+}
+
 }  // namespace foretrain

@@ -16,6 +16,10 @@ using TreeParents = std::vector<std::size_t>;
 /// REQUIRES: num_nodes >= 1.
 [[nodiscard]] std::array<TreeParents, 2> double_binary_tree(std::size_t num_nodes);
 
+/// What an average NIC carries, as a share of what the busiest does. Over two nodes all carry the
+/// payload once; from three on, inner nodes carry it twice and all of k nodes 2 (k-1)/k on average.
+[[nodiscard]] double busiest_nic_share(std::size_t num_nodes);
+
 /// Edges from a node to the root.
 [[nodiscard]] std::size_t depth_of(std::size_t node, const TreeParents& parents);
 /// The greatest of them.

@@ -69,6 +69,7 @@ std::vector<Level> levels_of(CollectiveKind kind, const Placement& placement) {
 
 FlowSchedule hierarchical(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::ring, request.protocol};
   const auto g = static_cast<double>(placement.most_members);
   const auto k = static_cast<double>(placement.nodes.size());
   FlowSchedule schedule;
@@ -78,9 +79,9 @@ FlowSchedule hierarchical(const CollectiveRequest& request, const Machine& machi
         request.payload * (is_inside ? (g - 1) / g : level.passes * (k - 1) / k / g);
     StepCount steps = is_inside ? StepCount{g - 1, 0} : StepCount{0, level.passes * (k - 1)};
     steps.starts = schedule.phases.empty();
-    const double share = rate_share(request.payload, level.reach, placement, machine);
+    const double share = rate_share(request.payload, manner, level.reach, placement, machine);
     schedule.phases.push_back(
-        {latency(steps, placement, machine),
+        {latency(steps, manner, placement, machine),
          flows_of(bytes, rings_of(placement, level.reach, machine), share, machine)});
   }
   return schedule;

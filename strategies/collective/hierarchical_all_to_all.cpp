@@ -12,14 +12,15 @@
 namespace foretrain {
 namespace {
 
-/// One message over the network is waited for; every other peer of a level costs a hop inside.
-StepCount steps_inside(std::size_t g) { return {static_cast<double>(g - 1), 0}; }
-StepCount steps_between(std::size_t k) { return {static_cast<double>(k - 2), 1}; }
+// The messages of a level are under way at once, as in pairwise.cpp.
+constexpr StepCount kInside = {1, 0};
+constexpr StepCount kBetween = {0, 1};
 
 }  // namespace
 
 FlowSchedule hierarchical_all_to_all(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::messages, request.protocol};
   const std::size_t g = placement.most_members;
   const std::size_t k = placement.nodes.size();
   const Bytes to_node = request.payload / static_cast<double>(k);  // what is meant for one node
@@ -30,19 +31,19 @@ FlowSchedule hierarchical_all_to_all(const CollectiveRequest& request, const Mac
     for (const std::vector<Member>& node : placement.nodes) {
       inside.add_pairs_inside(node);
     }
-    const double share = rate_share(request.payload, Reach::node, placement, machine);
+    const double share = rate_share(request.payload, manner, Reach::node, placement, machine);
     schedule.phases.push_back(
-        {latency(steps_inside(g), placement, machine), inside.flows(to_rail, Bytes(0), share)});
+        {latency(kInside, manner, placement, machine), inside.flows(to_rail, Bytes(0), share)});
   }
   Traffic between(machine);
   for (std::size_t j = 0; j < g; ++j) {
     between.add_pairs_between(rail(placement, j), Traffic::kMostRoutes / g);
   }
-  StepCount steps = steps_between(k);
+  StepCount steps = kBetween;
   steps.starts = schedule.phases.empty();
-  const double share = rate_share(request.payload, Reach::fabric, placement, machine);
+  const double share = rate_share(request.payload, manner, Reach::fabric, placement, machine);
   schedule.phases.push_back(
-      {latency(steps, placement, machine), between.flows(Bytes(0), to_node, share)});
+      {latency(steps, manner, placement, machine), between.flows(Bytes(0), to_node, share)});
   return schedule;
 }
 

@@ -31,6 +31,10 @@ std::optional<std::string> refuse_switch(const Placement& placement, const Machi
     if (!machine.inside(machine.node_of(node.front().device)).in_switch_reduction) {
       return "platform '" + machine.cluster().name + "' has no node.in_switch_reduction";
     }
+    const Gpu& gpu = machine.gpu_of(node.front().device);
+    if (gpu.generation != GpuGeneration::hopper && gpu.generation != GpuGeneration::blackwell) {
+      return "switches add up for GPUs from Hopper on, and '" + gpu.name + "' is older or another's";
+    }
     if (node.size() > 1 && route(node[0], node[1], machine).size() != 2) {
       return "more than one switch is between two GPUs of a node";
     }
@@ -54,14 +58,15 @@ Ports ports_of(const Placement& placement, const Machine& machine) {
   return ports;
 }
 
-double in_switch_share(Bytes payload, const Placement& placement, const Machine& machine) {
+double in_switch_share(Bytes payload, const Manner& manner, const Placement& placement,
+                       const Machine& machine) {
   double least = 1;
   for (const std::vector<Member>& node : placement.nodes) {
     const Interconnect& inside = machine.inside(machine.node_of(node.front().device));
     FORETRAIN_ASSERT(inside.in_switch_reduction.has_value(), "the switch cannot add up");
     least = std::min(least, inside.in_switch_reduction->value / inside.achieved.value);
   }
-  return least * rate_share(payload, Reach::node, placement, machine);
+  return least * rate_share(payload, manner, Reach::node, placement, machine);
 }
 
 void add_switch_reduce(Moves& moves, std::size_t first, const std::vector<Member>& members,

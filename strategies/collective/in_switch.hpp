@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "strategies/collective/placement.hpp"
+#include "strategies/collective/latency.hpp"
 
 namespace foretrain {
 
@@ -23,7 +23,7 @@ struct Ports {
 
 /// Share of what links achieve that ports reach while the switch adds up.
 /// REQUIRES: refuse_switch() is empty.
-[[nodiscard]] double in_switch_share(Bytes payload, const Placement& placement,
+[[nodiscard]] double in_switch_share(Bytes payload, const Manner& manner, const Placement& placement,
                                      const Machine& machine);
 
 /// Everybody's chunks go up to a switch and each member takes its own sums down: two steps.

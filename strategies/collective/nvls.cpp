@@ -45,12 +45,12 @@ std::optional<std::string> refuse_nvls(const CollectiveRequest& request, const M
 
 FlowSchedule nvls(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::nvls, request.protocol};
   const PortLoad load = load_of(request.kind, static_cast<double>(placement.num_members));
-  const double share = in_switch_share(request.payload, placement, machine);
+  const double share = in_switch_share(request.payload, manner, placement, machine);
   const Ports ports = ports_of(placement, machine);
-  // Up and down: two hops, twice where the sum is handed out.
-  const double hops = request.kind == CollectiveKind::all_reduce ? 4 : 2;
-  FlowPhase phase{latency({hops, 0}, placement, machine), {}};
+  // NCCL's table has one latency for the switch, up and down.
+  FlowPhase phase{latency({1, 0}, manner, placement, machine), {}};
   phase.flows.push_back(lockstep(request.payload * load.up, ports.up, share, machine));
   phase.flows.push_back(lockstep(request.payload * load.down, ports.down, share, machine));
   return {{std::move(phase)}};

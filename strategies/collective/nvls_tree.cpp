@@ -30,11 +30,13 @@ std::optional<std::string> refuse_nvls_tree(const CollectiveRequest& request,
 
 FlowSchedule nvls_tree(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::nvls_tree, request.protocol};
   const auto g = static_cast<double>(placement.most_members);
   const auto k = static_cast<double>(placement.nodes.size());
   const auto levels = static_cast<double>(std::bit_width(placement.nodes.size()) - 1);
-  const double inside = in_switch_share(request.payload, placement, machine);
-  const double between = rate_share(request.payload, Reach::fabric, placement, machine);
+  const double inside = in_switch_share(request.payload, manner, placement, machine);
+  const double between = rate_share(request.payload, manner, Reach::fabric, placement, machine) *
+                         busiest_nic_share(placement.nodes.size());
   const Ports ports = ports_of(placement, machine);
   std::vector<LinkId> rails;
   for (std::size_t j = 0; j < placement.most_members; ++j) {
@@ -42,7 +44,7 @@ FlowSchedule nvls_tree(const CollectiveRequest& request, const Machine& machine)
   }
   const Bytes of_port = request.payload * (1 + 1 / g);
   const Bytes of_rail = request.payload * (2 / g * (k - 1) / k);
-  FlowPhase phase{latency({4, 2 * levels}, placement, machine), {}};
+  FlowPhase phase{latency({1, 2 * levels}, manner, placement, machine), {}};
   phase.flows.push_back(lockstep(of_port, ports.up, inside, machine));
   phase.flows.push_back(lockstep(of_port, ports.down, inside, machine));
   phase.flows.push_back(lockstep(of_rail, std::move(rails), between, machine));

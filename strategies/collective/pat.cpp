@@ -46,10 +46,11 @@ std::vector<std::size_t> steps_of(CollectiveKind kind, std::size_t n) {
 
 FlowSchedule pat(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::pat, request.protocol};
   const std::vector<Member> members = placement.in_order();
   const std::size_t n = members.size();
   const Reach reach = placement.reach();
-  const double share = rate_share(request.payload, reach, placement, machine);
+  const double share = rate_share(request.payload, manner, reach, placement, machine);
   FlowSchedule schedule;
   for (const std::size_t distance : steps_of(request.kind, n)) {
     std::vector<LinkId> links;
@@ -63,7 +64,7 @@ FlowSchedule pat(const CollectiveRequest& request, const Machine& machine) {
     const StepCount steps{placement.spans_nodes() ? 0.0 : 1.0, placement.spans_nodes() ? 1.0 : 0.0,
                           schedule.phases.empty()};
     const auto chunks = static_cast<double>(offsets(distance, n).size());
-    schedule.phases.push_back({latency(steps, placement, machine),
+    schedule.phases.push_back({latency(steps, manner, placement, machine),
                                {lockstep(request.payload * (chunks / static_cast<double>(n)),
                                          std::move(links), share, machine)}});
   }

@@ -59,12 +59,13 @@ Bytes ring_bytes(CollectiveKind kind, Bytes payload, std::size_t num_ranks) {
 
 FlowSchedule ring(const CollectiveRequest& request, const Machine& machine) {
   const Placement placement = place(request, machine);
+  const Manner manner{Pattern::ring, request.protocol};
   if (placement.num_members == 1) {
     return {};
   }
   const Reach reach = placement.reach();
-  const double share = rate_share(request.payload, reach, placement, machine);
-  FlowPhase phase{latency(ring_steps(request.kind, placement), placement, machine), {}};
+  const double share = rate_share(request.payload, manner, reach, placement, machine);
+  FlowPhase phase{latency(ring_steps(request.kind, placement), manner, placement, machine), {}};
   for (const RingWay& way : ring_ways(placement, machine)) {
     Flow flow;
     flow.bytes = ring_bytes(request.kind, request.payload, placement.num_members) / way.parts;

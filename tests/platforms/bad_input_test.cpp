@@ -54,22 +54,22 @@ TEST_CASE("counts and shares out of range are refused", "[platforms]") {
   sms = 0
         ^)");
   CHECK(gpu_error("efficiency = 0.75", "efficiency = 75") ==
-        R"(gpu.toml:14:14: gemm.fp16.efficiency: expected a number from 0.01 to 1.0, got 75.0
+        R"(gpu.toml:15:14: gemm.fp16.efficiency: expected a number from 0.01 to 1.0, got 75.0
   efficiency = 75
                ^)");
   CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\nk_fill = -3\n") ==
-        R"(gpu.toml:16:10: gemm.fp16.k_fill: expected a number of elements, at least 0
+        R"(gpu.toml:17:10: gemm.fp16.k_fill: expected a number of elements, at least 0
   k_fill = -3
            ^)");
   CHECK(gpu_error("bandwidth = 0.8\n", "bandwidth = 0.8\noccupancy = -3\n") ==
-        R"(gpu.toml:16:13: gemm.fp16.occupancy: expected a number of tiles per SM, at least 0
+        R"(gpu.toml:17:13: gemm.fp16.occupancy: expected a number of tiles per SM, at least 0
   occupancy = -3
               ^)");
 }
 
 TEST_CASE("a GEMM fit without the peak that it is a share of is refused", "[platforms]") {
   CHECK(gpu_error("bf16 = \"300 TFLOP/s\"\n", "") ==
-        R"(gpu.toml:12:1: gemm: gemm.bf16 needs peak.bf16, of which it is a share
+        R"(gpu.toml:13:1: gemm: gemm.bf16 needs peak.bf16, of which it is a share
   [gemm.fp16]
   ^)");
 }
@@ -77,39 +77,39 @@ TEST_CASE("a GEMM fit without the peak that it is a share of is refused", "[plat
 TEST_CASE("a fit can only be the same as one that the file has", "[platforms]") {
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"fp8\"") ==
-      R"(gpu.toml:19:11: gemm.bf16.same_as: expected a data type that has a fit of its own in this file
+      R"(gpu.toml:20:11: gemm.bf16.same_as: expected a data type that has a fit of its own in this file
   same_as = "fp8"
             ^)");
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"f16\"") ==
-      R"(gpu.toml:19:11: gemm.bf16.same_as: expected one of fp32, tf32, fp16, bf16, fp8, fp4; got 'f16'; did you mean 'fp16'?
+      R"(gpu.toml:20:11: gemm.bf16.same_as: expected one of fp32, tf32, fp16, bf16, fp8, fp4; got 'f16'; did you mean 'fp16'?
   same_as = "f16"
             ^)");
   CHECK(
       gpu_error("same_as = \"fp16\"", "same_as = \"fp16\"\nbasis = \"measured\"") ==
-      R"(gpu.toml:20:9: gemm.bf16.basis: a fit that is the same as another is transferred: leave out the basis
+      R"(gpu.toml:21:9: gemm.bf16.basis: a fit that is the same as another is transferred: leave out the basis
   basis = "measured"
           ^)");
   CHECK(gpu_error("source = \"one rate\"\n", "") ==
-        R"(gpu.toml:18:1: gemm.bf16: missing key 'source' (text in quotes)
+        R"(gpu.toml:19:1: gemm.bf16: missing key 'source' (text in quotes)
   [gemm.bf16]
   ^)");
 }
 
 TEST_CASE("a flash kernel has a known name and both directions", "[platforms]") {
   CHECK(gpu_error("[flash.flash2]", "[flash.flash4]") ==
-        R"(gpu.toml:25:8: flash: unknown key 'flash4'; did you mean 'flash1'?
+        R"(gpu.toml:26:8: flash: unknown key 'flash4'; did you mean 'flash1'?
   [flash.flash4]
          ^)");
   CHECK(gpu_error("backward = 0.4\n", "") ==
-        R"(gpu.toml:25:1: flash.flash2: missing key 'backward' (a number)
+        R"(gpu.toml:26:1: flash.flash2: missing key 'backward' (a number)
   [flash.flash2]
   ^)");
 }
 
 TEST_CASE("every class of memory-bound kernel needs its share", "[platforms]") {
   CHECK(gpu_error("gather = 0.15\n", "") ==
-        R"(gpu.toml:31:1: memory_bound: missing key 'gather' (a number)
+        R"(gpu.toml:32:1: memory_bound: missing key 'gather' (a number)
   [memory_bound]
   ^)");
 }
@@ -117,7 +117,7 @@ TEST_CASE("every class of memory-bound kernel needs its share", "[platforms]") {
 TEST_CASE("a basis is one of five words", "[platforms]") {
   CHECK(
       gpu_error("gather = 0.15", "gather = { value = 0.15, basis = \"guessed\" }") ==
-      R"(gpu.toml:37:34: memory_bound.gather.basis: expected one of datasheet, measured, fitted, transferred, assumed; got 'guessed'
+      R"(gpu.toml:38:34: memory_bound.gather.basis: expected one of datasheet, measured, fitted, transferred, assumed; got 'guessed'
   gather = { value = 0.15, basis = "guessed" }
                                    ^)");
 }
@@ -130,7 +130,7 @@ TEST_CASE("a topology is one of those that fit the place", "[platforms]") {
              ^)");
   CHECK(
       cluster_error("\"non_blocking\"", "\"nvswitch\"") ==
-      R"(cluster.toml:23:12: fabric.topology: expected one of non_blocking, single_switch, fat_tree, dragonfly, torus; got 'nvswitch'
+      R"(cluster.toml:19:12: fabric.topology: expected one of non_blocking, single_switch, fat_tree, dragonfly, torus; got 'nvswitch'
   topology = "nvswitch"
              ^)");
 }
@@ -158,25 +158,26 @@ TEST_CASE("counts of a cluster that contradict each other name both sides", "[pl
           ^)");
 }
 
-TEST_CASE("size shares rise in payload, stay within 1, and have a source", "[platforms]") {
-  CHECK(
-      cluster_error("\"16 MiB\"", "\"1 MiB\"") ==
-      R"(cluster.toml:19:15: node.size_shares[1].payload: expected a payload larger than that of the point before
-    { payload = "1 MiB", share = 1.0 },
-                ^)");
-  CHECK(cluster_error("\"1 MiB\"", "\"0 MiB\"") ==
-        R"(cluster.toml:18:15: node.size_shares[0].payload: expected a payload greater than zero
-    { payload = "0 MiB", share = 0.5 },
-                ^)");
-  CHECK(
-      cluster_error("share = 1.0", "share = 1.5") ==
-      R"(cluster.toml:19:33: node.size_shares[1].share: expected a number from 0.01 to 1.0, got 1.5
-    { payload = "16 MiB", share = 1.5 },
-                                  ^)");
-  CHECK(cluster_error("size_shares_source = \"a test\"\n", "") ==
-        R"(cluster.toml:9:1: node: missing key 'size_shares_source' (text in quotes)
+TEST_CASE("what steps cost is said once: as a multiple of NCCL's latencies or as a time",
+          "[platforms]") {
+  CHECK(cluster_error("hop_latency = \"2 us\"\n", "") ==
+        R"(cluster.toml:9:1: node: missing key 'latency_multiplier' (a number)
   [node]
   ^)");
+  CHECK(cluster_error("hop_latency = \"2 us\"\n", "latency_multiplier = 1.5\n").empty());
+  CHECK(cluster_error("hop_latency = \"2 us\"\n",
+                      "hop_latency = \"2 us\"\nlatency_multiplier = 1.5\n")
+            .find("node.hop_latency: stands beside latency_multiplier") != std::string::npos);
+  CHECK(cluster_error("hop_latency = \"2 us\"\n", "latency_multiplier = 0\n")
+            .find("latency_multiplier: expected a number from 0.01 to 100") != std::string::npos);
+  CHECK(cluster_error("half_rate_payload = \"1 KiB\"", "half_rate_payload = \"1 us\"")
+            .find("half_rate_payload: expected a size") != std::string::npos);
+}
+
+TEST_CASE("a cluster names a library that there is", "[platforms]") {
+  CHECK(cluster_error("nodes = 2\n", "nodes = 2\ncollectives = \"rccl\"\n").empty());
+  CHECK(cluster_error("nodes = 2\n", "nodes = 2\ncollectives = \"ncll\"\n")
+            .find("did you mean 'nccl'") != std::string::npos);
 }
 
 TEST_CASE("all mistakes of a cluster are reported at once, in the order of the file",
@@ -191,10 +192,10 @@ TEST_CASE("all mistakes of a cluster are reported at once, in the order of the f
 cluster.toml:11:8: node.rate: expected a rate greater than zero
   rate = "0 GB/s"
          ^
-cluster.toml:22:1: fabric: missing key 'achieved' (a number)
+cluster.toml:18:1: fabric: missing key 'achieved' (a number)
   [fabric]
   ^
-cluster.toml:25:1: fabric: unknown key 'achived'; did you mean 'achieved'?
+cluster.toml:21:1: fabric: unknown key 'achived'; did you mean 'achieved'?
   achived = 0.9
   ^)");
 }

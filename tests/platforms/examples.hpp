@@ -19,6 +19,7 @@ memory_rate = "2 TB/s"
 sms = 100
 weight_gradient = 0.95
 grouped_floor = "3 us"
+generation = "ampere"
 
 [peak]
 fp16 = "300 TFLOP/s"
@@ -66,11 +67,7 @@ achieved = 0.8
 collective_latency = "12 us"
 hop_latency = "2 us"
 point_to_point_latency = "12 us"
-size_shares_source = "a test"
-size_shares = [
-  { payload = "1 MiB", share = 0.5 },
-  { payload = "16 MiB", share = 1.0 },
-]
+half_rate_payload = "1 KiB"
 
 [fabric]
 topology = "non_blocking"

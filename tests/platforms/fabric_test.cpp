@@ -192,7 +192,7 @@ TEST_CASE("a slow port narrows the NICs of its node and no others", "[platforms]
 TEST_CASE("mistakes in a fabric's keys are told with their place", "[platforms]") {
   CHECK(
       fabric_error("topology = 'fat_tree'") ==
-      R"(cluster.toml:22:1: fabric: levels: expected at least one, such as { name = "leaf", nodes = 32, oversubscription = 1 }
+      R"(cluster.toml:18:1: fabric: levels: expected at least one, such as { name = "leaf", nodes = 32, oversubscription = 1 }
   [fabric]
   ^)");
   CHECK(

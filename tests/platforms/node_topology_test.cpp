@@ -247,9 +247,10 @@ TEST_CASE("on Frontier a GCD without a NIC sends through its neighbour's", "[pla
 
 TEST_CASE("rings of 4 GH200 reach more than whole links would carry, as was measured",
           "[platforms]") {
-  // Whole cycles leave a third of the links idle: 300 of 450 GB/s, less than the 339.5 measured.
+  // Whole cycles leave a third of the links idle: 300 of 450 GB/s, less than the 339.5 measured at
+  // most; the file's curve levels out at 0.748 of the links.
   const auto machine = machine_of("alps-gh200");
-  CHECK_THAT(total_GBps(rings(*machine, {0, 1, 2, 3})), WithinRel(339.5, 0.001));
+  CHECK_THAT(total_GBps(rings(*machine, {0, 1, 2, 3})), WithinRel(336.6, 0.001));
 }
 
 }  // namespace

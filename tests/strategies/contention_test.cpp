@@ -19,7 +19,7 @@ Cluster still_cluster() {
   Cluster cluster = small_cluster(8, 4);
   for (Interconnect* way : {&cluster.node, &cluster.fabric}) {
     way->collective_latency.value = Seconds(0);
-    way->hop_latency.value = Seconds(0);
+    way->hop_latency->value = Seconds(0);
     way->point_to_point_latency.value = Seconds(0);
   }
   return cluster;

@@ -106,7 +106,7 @@ void RandomRuns::draw_network(Cluster& cluster) {
   cluster.node.rate.value = BytesPerSecond(1e9 * static_cast<double>(number(20, 500)));
   cluster.fabric.rate.value = BytesPerSecond(1e9 * static_cast<double>(number(1, 50)));
   if (coin()) {
-    cluster.fabric.size_shares = {{Bytes(1e5), 0.4}, {Bytes(1e7), 0.9}};
+    cluster.fabric.half_rate_payload = {Bytes(1e6), "drawn", config::Basis::assumed};
   }
 }
 

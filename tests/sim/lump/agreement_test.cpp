@@ -92,6 +92,7 @@ TEST_CASE("a lumped run is the full run, on even machines", "[lump]") {
     tally.compare(lower(run), PlatformCosts(*machine));
   }
   CHECK(tally.smaller > tally.pairs / 2);
+  CHECK(tally.unstable == 0);
 }
 
 TEST_CASE("a lumped run is the full run, on uneven machines", "[lump]") {
@@ -114,6 +115,7 @@ TEST_CASE("a lumped run is the full run, on uneven machines", "[lump]") {
     tally.compare(program, costs);
   }
   CHECK(tally.smaller > tally.pairs / 4);
+  CHECK(tally.unstable <= 1);
 }
 
 TEST_CASE("a lumped run is the full run, where communication slows computing", "[lump]") {
@@ -139,6 +141,7 @@ TEST_CASE("a lumped run is the full run, where communication slows computing", "
     tally.compare(program, costs);
   }
   CHECK(slowed > tally.pairs / 4);
+  CHECK(tally.unstable == 0);
   CHECK(tally.smaller > tally.pairs / 4);
 }
 

@@ -69,6 +69,7 @@ Tally compare_family(Trees& trees, Change change) {
     change(pair.costs);
     tally.compare(pair.program, pair.costs);
   }
+  CHECK(tally.unstable == 0);
   return tally;
 }
 

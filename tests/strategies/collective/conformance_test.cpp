@@ -113,9 +113,9 @@ TEST_CASE("a collective takes at least the time of its bytes and one latency", "
       const BytesPerSecond node_rate = nic * static_cast<double>(cluster.nics_per_node);
       CHECK(time >= (ring_bytes(kind, payload, nodes_of(group).size()) / node_rate).value);
       CHECK(time >=
-            (cluster.fabric.collective_latency.value + cluster.fabric.hop_latency.value).value);
+            (cluster.fabric.collective_latency.value + cluster.fabric.hop_latency->value).value);
     } else {
-      CHECK(time >= (cluster.node.collective_latency.value + cluster.node.hop_latency.value).value);
+      CHECK(time >= (cluster.node.collective_latency.value + cluster.node.hop_latency->value).value);
     }
   });
 }

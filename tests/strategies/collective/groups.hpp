@@ -25,6 +25,7 @@ inline std::vector<DeviceId> devices(const std::vector<std::size_t>& numbers) {
 inline Cluster switching_cluster(std::int64_t gpus_per_node, std::int64_t nics_per_node) {
   Cluster cluster = small_cluster(gpus_per_node, nics_per_node);
   cluster.node.in_switch_reduction = {0.8, "a test", config::Basis::assumed};
+  cluster.gpu.generation = GpuGeneration::hopper;
   return cluster;
 }
 

@@ -159,11 +159,13 @@ TEST_CASE("an all-gather takes half the steps and half the bytes of an all-reduc
 
 TEST_CASE("a mid-size payload reaches its share of the rate", "[collective]") {
   Cluster cluster = small_cluster(8, 4);
-  cluster.fabric.size_shares = {{1_MB, 0.5}, {100_MB, 1.0}};
+  cluster.node.half_rate_payload = {1_MB, "a test", config::Basis::assumed};
   const auto machine = build_machine(cluster, 3);
-  // At 1 MB half the rate: 20 + 2 * 5 us + 1 MB / 5 GB/s. Inside a node nothing changes.
-  CHECK_THAT(all_reduce_time(*machine, {0, 8}, 1_MB), WithinRel(230e-6, kTolerance));
-  CHECK_THAT(all_reduce_time(*machine, {0, 1}, 1_MB), WithinRel(22e-6, kTolerance));
+  // At 1 MB half the rate: 10 + 2 * 1 us + 1 MB / 50 GB/s; at 4 MB 1 / (1 + sqrt(1/4)) = 2/3 of it:
+  // 12 us + 4 MB / 66.7 GB/s. A ring between nodes has no pipeline to fill.
+  CHECK_THAT(all_reduce_time(*machine, {0, 1}, 1_MB), WithinRel(32e-6, kTolerance));
+  CHECK_THAT(all_reduce_time(*machine, {0, 1}, 4_MB), WithinRel(72e-6, kTolerance));
+  CHECK_THAT(all_reduce_time(*machine, {0, 8}, 1_MB), WithinRel(130e-6, kTolerance));
 }
 
 TEST_CASE("two groups that share a NIC get half of it each", "[collective]") {

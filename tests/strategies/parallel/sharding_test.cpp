@@ -216,7 +216,7 @@ TEST_CASE("overlapped parameters are gathered once, beside the first micro-batch
       CHECK((program.text(op.name) != "parameter all-gather" || op.micro_batch == 0));
     });
     run.cluster.node.collective_latency.value = 0_s;  // ten collectives have ten latencies
-    run.cluster.node.hop_latency.value = 0_s;
+    run.cluster.node.hop_latency->value = 0_s;
     CHECK(play_run(run).timeline.end < in_line);
   }
 }

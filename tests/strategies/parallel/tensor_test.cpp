@@ -162,7 +162,7 @@ Run without_latency(double rate, bool sequence_parallel) {
   run.parallel.sequence_parallel = sequence_parallel;
   run.cluster.node.rate.value = BytesPerSecond(rate);
   run.cluster.node.collective_latency.value = 0_s;
-  run.cluster.node.hop_latency.value = 0_s;
+  run.cluster.node.hop_latency->value = 0_s;
   return run;
 }
 

@@ -27,6 +27,7 @@ memory = "80 GB"
 memory_rate = "2 TB/s"
 sms = 100
 clock = "1.5 GHz"
+generation = "ampere"
 
 [peak]
 fp16 = "300 TFLOP/s"
@@ -53,6 +54,7 @@ memory_rate = "2 TB/s"
 sms = 100
 clock = "1.5 GHz"
 weight_gradient = 0.9
+generation = "ampere"
 grouped_floor = "7 us"
 
 [peak]
