@@ -64,9 +64,9 @@ struct Cluster {
   std::vector<ClusterPart> parts;  ///< in the order of the nodes; empty: all nodes are alike
   Gpu gpu;
   std::int64_t gpus_per_node = 8;
-  std::int64_t nics_per_node = 8;            ///< at most gpus_per_node
-  std::int64_t nodes = 1;                    ///< default size; a run file may say another
-  std::int64_t max_nodes = 0;                ///< 0: no limit known
+  std::int64_t nics_per_node = 8;  ///< at most gpus_per_node
+  std::int64_t nodes = 1;          ///< default size; a run file may say another
+  std::int64_t max_nodes = 0;      ///< 0: no limit known
   CollectiveLibrary collectives = CollectiveLibrary::nccl;
   std::optional<Sourced<double>> sustained;  ///< replaces the GPU's: clocks and power of this site
   Interconnect node;

@@ -147,8 +147,8 @@ Gpu read_gpu(Reader& reader) {
   Gpu gpu;
   gpu.name = reader.get<std::string>("name");
   gpu.source = reader.get<std::string>("source");
-  gpu.generation = reader.choice(
-      "generation", std::span<const config::Choice<GpuGeneration>>(kGenerationNames));
+  gpu.generation =
+      reader.choice("generation", std::span<const config::Choice<GpuGeneration>>(kGenerationNames));
   gpu.memory = reader.get<Sourced<Bytes>>("memory");
   gpu.memory_rate = reader.get<Sourced<BytesPerSecond>>("memory_rate");
   if (reader.has("memory_rate") && gpu.memory_rate.value <= BytesPerSecond(0)) {

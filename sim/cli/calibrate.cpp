@@ -165,8 +165,7 @@ validation::CollectiveTable tables_of(CollectivesOptions& options, config::Sourc
   }
   validation::CollectiveTable all;
   for (const std::string& path : options.tables) {
-    validation::CollectiveTable table =
-        validation::read_collectives(sources, path, options.table);
+    validation::CollectiveTable table = validation::read_collectives(sources, path, options.table);
     all.rows.insert(all.rows.end(), table.rows.begin(), table.rows.end());
     for (const auto& [reason, count] : table.rejected) {
       all.rejected[reason] += count;
@@ -175,8 +174,7 @@ validation::CollectiveTable tables_of(CollectivesOptions& options, config::Sourc
   return all;
 }
 
-int check_collectives(validation::CollectiveTable table, const Cluster& cluster,
-                      Console& console) {
+int check_collectives(validation::CollectiveTable table, const Cluster& cluster, Console& console) {
   validation::reject_erratic(table);
   validation::CollectiveCalibration result;
   result.cluster = cluster;

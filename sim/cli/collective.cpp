@@ -57,9 +57,8 @@ struct Group {
 };
 Group group_of(const Options& options, const Cluster& cluster) {
   const std::int64_t gpus = options.gpus == 0 ? cluster.gpus_per_node : options.gpus;
-  const std::int64_t per_node = options.gpus_per_node == 0
-                                    ? std::min(gpus, cluster.gpus_per_node)
-                                    : options.gpus_per_node;
+  const std::int64_t per_node =
+      options.gpus_per_node == 0 ? std::min(gpus, cluster.gpus_per_node) : options.gpus_per_node;
   if (per_node > cluster.gpus_per_node) {
     fail(fmt::format("'{}' has {} GPUs per node", cluster.name, cluster.gpus_per_node));
   }
@@ -93,32 +92,33 @@ int collective_command(const Options& options, Console& console) {
   const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
   const Group group = group_of(options, cluster);
   const std::int64_t unit = cluster.node_unit();
-  const auto machine = build_machine(
-      cluster, static_cast<std::size_t>((group.nodes + unit - 1) / unit * unit));
+  const auto machine =
+      build_machine(cluster, static_cast<std::size_t>((group.nodes + unit - 1) / unit * unit));
   CollectiveRequest request{kind_in(options.kind), payload_in(options.first), group.devices};
   const Bytes last = payload_in(options.last);
   const double factor = bus_factor(request.kind, group.devices.size());
+  (void)choice_for(options, request, *machine);  // refuses before anything is printed
   const bool is_csv = options.format == "csv";
   if (is_csv) {
     console.out << "size_bytes,algorithm,protocol,time_us,algbw_GBps,busbw_GBps\n";
   } else {
-    console.out << fmt::format("{}, {} of {} GPUs on {}\n\n{:>14}  {:<22} {:<8} {:>12} {:>10} {:>10}\n",
-                               cluster.name, options.kind, group.devices.size(),
-                               group.nodes == 1 ? "one node" : fmt::format("{} nodes", group.nodes),
-                               "size (B)", "algorithm", "protocol", "time (us)", "algbw", "busbw");
+    console.out << fmt::format(
+        "{}, {} of {} GPUs on {}\n\n{:>14}  {:<22} {:<8} {:>12} {:>10} {:>10}\n", cluster.name,
+        options.kind, group.devices.size(),
+        group.nodes == 1 ? "one node" : fmt::format("{} nodes", group.nodes), "size (B)",
+        "algorithm", "protocol", "time (us)", "algbw", "busbw");
   }
   for (; request.payload <= last; request.payload *= 2) {
     const Choice choice = choice_for(options, request, *machine);
     const double microseconds = choice.time.value * 1e6;
     const double rate = request.payload.value / choice.time.value * 1e-9;
-    console.out << (is_csv ? fmt::format("{:.0f},{},{},{:.3f},{:.4f},{:.4f}\n",
-                                         request.payload.value, choice.algorithm->name,
-                                         name_of(choice.protocol), microseconds, rate,
-                                         rate * factor)
-                           : fmt::format("{:>14.0f}  {:<22} {:<8} {:>12.1f} {:>10.2f} {:>10.2f}\n",
-                                         request.payload.value, choice.algorithm->name,
-                                         name_of(choice.protocol), microseconds, rate,
-                                         rate * factor));
+    console.out << (is_csv
+                        ? fmt::format("{:.0f},{},{},{:.3f},{:.4f},{:.4f}\n", request.payload.value,
+                                      choice.algorithm->name, name_of(choice.protocol),
+                                      microseconds, rate, rate * factor)
+                        : fmt::format("{:>14.0f}  {:<22} {:<8} {:>12.1f} {:>10.2f} {:>10.2f}\n",
+                                      request.payload.value, choice.algorithm->name,
+                                      name_of(choice.protocol), microseconds, rate, rate * factor));
   }
   return kGood;
 }
@@ -145,7 +145,8 @@ std::function<int()> add_collective(CLI::App& app, Console& console) {
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
     algorithms.emplace_back(algorithm.name);
   }
-  app.add_option("--algorithm", options->algorithm, "Forces one; else the platform's library chooses")
+  app.add_option("--algorithm", options->algorithm,
+                 "Forces one; else the platform's library chooses")
       ->check(CLI::IsMember(algorithms));
   app.add_option("--from", options->first, "The smallest payload")->capture_default_str();
   app.add_option("--to", options->last, "The largest; each is twice the one before")

@@ -69,7 +69,8 @@ class Steps {
     const StepCount steps{leaves_node ? 0.0 : 1.0, leaves_node ? 1.0 : 0.0,
                           schedule.phases.empty()};
     const Manner manner{Pattern::ring, request_.protocol};
-    const double share = rate_share(request_.payload, manner, placement_.reach(), placement_, machine_);
+    const double share =
+        rate_share(request_.payload, manner, placement_.reach(), placement_, machine_);
     schedule.phases.push_back(
         {latency(steps, manner, placement_, machine_),
          {lockstep(request_.payload * part, std::move(links), share, machine_)}});

@@ -33,7 +33,8 @@ std::optional<std::string> refuse_switch(const Placement& placement, const Machi
     }
     const Gpu& gpu = machine.gpu_of(node.front().device);
     if (gpu.generation != GpuGeneration::hopper && gpu.generation != GpuGeneration::blackwell) {
-      return "switches add up for GPUs from Hopper on, and '" + gpu.name + "' is older or another's";
+      return "switches add up for GPUs from Hopper on, and '" + gpu.name +
+             "' is older or another's";
     }
     if (node.size() > 1 && route(node[0], node[1], machine).size() != 2) {
       return "more than one switch is between two GPUs of a node";

@@ -23,8 +23,8 @@ struct Ports {
 
 /// Share of what links achieve that ports reach while the switch adds up.
 /// REQUIRES: refuse_switch() is empty.
-[[nodiscard]] double in_switch_share(Bytes payload, const Manner& manner, const Placement& placement,
-                                     const Machine& machine);
+[[nodiscard]] double in_switch_share(Bytes payload, const Manner& manner,
+                                     const Placement& placement, const Machine& machine);
 
 /// Everybody's chunks go up to a switch and each member takes its own sums down: two steps.
 void add_switch_reduce(Moves& moves, std::size_t first, const std::vector<Member>& members,

@@ -95,8 +95,7 @@ Seconds node_hop(const Manner& manner, const Cluster& kind) {
   if (kind.node.hop_latency) {
     return kind.node.hop_latency->value;
   }
-  const double multiplier =
-      kind.node.latency_multiplier ? kind.node.latency_multiplier->value : 1;
+  const double multiplier = kind.node.latency_multiplier ? kind.node.latency_multiplier->value : 1;
   return Seconds(1e-6) * (multiplier * tabled_node_hop(manner, kind));
 }
 

@@ -80,17 +80,17 @@ constexpr Bytes kMostLowLatency{64.0 * 1024 * 1024};
 // Where NCCL's table is not in use nothing tells the protocols apart; Gloo has none.
 bool is_allowed(Protocol protocol, const CollectiveRequest& request, const Machine& machine) {
   const Cluster& cluster = machine.cluster();
-  const Interconnect& way =
-      spans_nodes(request, machine)
-          ? cluster.fabric
-          : machine.inside(machine.node_of(request.devices.front()));
+  const Interconnect& way = spans_nodes(request, machine)
+                                ? cluster.fabric
+                                : machine.inside(machine.node_of(request.devices.front()));
   if (!way.latency_multiplier || cluster.collectives == CollectiveLibrary::gloo) {
     return false;
   }
   if (protocol == Protocol::ll128) {
     return !cluster.node_wiring->is_pcie();
   }
-  return request.payload <= (way.low_latency_limit ? way.low_latency_limit->value : kMostLowLatency);
+  return request.payload <=
+         (way.low_latency_limit ? way.low_latency_limit->value : kMostLowLatency);
 }
 
 }  // namespace

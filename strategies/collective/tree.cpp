@@ -79,10 +79,11 @@ std::vector<std::vector<std::uint32_t>> chains_of(const std::vector<Member>& ord
 // Two nodes that are a tree of a root and a leaf send the payload once each way, where NCCL builds
 // such trees wide: from Hopper on (8 GH200 over Slingshot-11 reduce 90 of 100 GB/s, boeschf/
 // nccl-benchmark-on-alps-2025). On two nodes of A100 with 4 x 25 GB/s it shows 86 GB/s of bus
-// bandwidth, a ring's (NVIDIA/nccl issue 1048): its table caps trees of Ampere at 23.6 GB/s for both
-// ways of a channel.
+// bandwidth, a ring's (NVIDIA/nccl issue 1048): its table caps trees of Ampere at 23.6 GB/s for
+// both ways of a channel.
 double share_of_pair(const Placement& placement, const Machine& machine) {
-  const GpuGeneration generation = machine.gpu_of(placement.nodes.front().front().device).generation;
+  const GpuGeneration generation =
+      machine.gpu_of(placement.nodes.front().front().device).generation;
   const bool is_wide =
       generation == GpuGeneration::hopper || generation == GpuGeneration::blackwell;
   return placement.nodes.size() > 2 || is_wide ? 1 : 0.5;
@@ -107,8 +108,8 @@ FlowSchedule tree(const CollectiveRequest& request, const Machine& machine) {
                                      share / num_ways, machine));
     }
     const BytesPerSecond rate =
-        slowest(edges.between, machine) * (share * busiest_nic_share(placement.nodes.size()) *
-                                           share_of_pair(placement, machine));
+        slowest(edges.between, machine) *
+        (share * busiest_nic_share(placement.nodes.size()) * share_of_pair(placement, machine));
     phase.flows.push_back(
         {request.payload * (2 * (k - 1) / k / way.parts), std::move(edges.between), rate});
   }

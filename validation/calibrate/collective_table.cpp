@@ -40,7 +40,11 @@ std::string algorithm_in(const CsvRow& row) {
   const std::string& text = row.text("algorithm");
   const std::string word = text.substr(0, text.find(' '));
   constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kNames = {
-      {{"", ""}, {"Ring", "ring"}, {"Tree", "tree"}, {"NVLS", "nvls"}, {"NVLSTree", "nvls-tree"},
+      {{"", ""},
+       {"Ring", "ring"},
+       {"Tree", "tree"},
+       {"NVLS", "nvls"},
+       {"NVLSTree", "nvls-tree"},
        {"PAT", "pat"}}};
   for (const auto& [theirs, ours] : kNames) {
     if (word == theirs) {

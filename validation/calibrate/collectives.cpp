@@ -63,8 +63,8 @@ Choice chosen_for(const MeasuredCollective& row, const Machine& machine) {
   }
   const CollectiveAlgorithm& algorithm = collective_algorithm(row.algorithm);
   if (const auto reason = why_not(algorithm, request, machine)) {
-    fail(fmt::format("line {}: '{}' cannot serve this group: {}", row.line, row.algorithm,
-                     *reason));
+    fail(
+        fmt::format("line {}: '{}' cannot serve this group: {}", row.line, row.algorithm, *reason));
   }
   return choose_protocol(algorithm, request, machine);
 }
@@ -160,17 +160,19 @@ std::optional<double> value_in(const Interconnect& way, const std::string& key) 
 
 /// Rows of the same collective count as one, with their median time.
 std::vector<MeasuredCollective> merged(const std::vector<MeasuredCollective>& rows) {
-  using Key = std::tuple<CollectiveKind, std::string, std::string, std::int64_t, std::int64_t, double>;
+  using Key =
+      std::tuple<CollectiveKind, std::string, std::string, std::int64_t, std::int64_t, double>;
   std::map<Key, std::vector<MeasuredCollective>> groups;
   for (const MeasuredCollective& row : rows) {
-    groups[{row.kind, row.source, row.algorithm, row.gpus, row.nodes, row.payload.value}]
-        .push_back(row);
+    groups[{row.kind, row.source, row.algorithm, row.gpus, row.nodes, row.payload.value}].push_back(
+        row);
   }
   std::vector<MeasuredCollective> result;
   result.reserve(groups.size());
   for (auto& [key, group] : groups) {
-    std::sort(group.begin(), group.end(), [](const MeasuredCollective& a,
-                                             const MeasuredCollective& b) { return a.time < b.time; });
+    std::sort(
+        group.begin(), group.end(),
+        [](const MeasuredCollective& a, const MeasuredCollective& b) { return a.time < b.time; });
     result.push_back(group[(group.size() - 1) / 2]);
   }
   return result;
@@ -182,9 +184,8 @@ class TableFit {
   TableFit(Cluster cluster, bool is_fabric, std::vector<MeasuredCollective> rows,
            const std::vector<std::string>& keep)
       : cluster_(std::move(cluster)), is_fabric_(is_fabric), rows_(merged(rows)) {
-    const bool uses_switch = std::any_of(rows_.begin(), rows_.end(), [](const auto& row) {
-      return row.algorithm == "nvls";
-    });
+    const bool uses_switch = std::any_of(rows_.begin(), rows_.end(),
+                                         [](const auto& row) { return row.algorithm == "nvls"; });
     for (const Number& each : all_numbers()) {
       const bool is_switch = each.key == "in_switch_reduction";
       const bool is_kept = std::find(keep.begin(), keep.end(), dotted(each.key)) != keep.end();
@@ -369,7 +370,8 @@ class Calibrator {
     result_.cluster = load_(tree_);
     const std::vector<CollectivePoint> points = predict(rows, result_.cluster);
     put_key(tree_, "calibration." + part + ".command", value_of(options_.command));
-    put_key(tree_, "calibration." + part + ".mean_errors", value_of(error_table(curves_of(points))));
+    put_key(tree_, "calibration." + part + ".mean_errors",
+            value_of(error_table(curves_of(points))));
     result_.points.insert(result_.points.end(), points.begin(), points.end());
   }
 
@@ -389,8 +391,8 @@ std::vector<CollectivePoint> predict(const std::vector<MeasuredCollective>& rows
   for (const MeasuredCollective& row : rows) {
     check_group(row, cluster);
     const Choice choice = chosen_for(row, machines.with(row.nodes));
-    points.push_back({row, fmt::format("{} {}", choice.algorithm->name, name_of(choice.protocol)),
-                      choice.time});
+    points.push_back(
+        {row, fmt::format("{} {}", choice.algorithm->name, name_of(choice.protocol)), choice.time});
   }
   return points;
 }
@@ -430,9 +432,9 @@ std::string curve_table(const std::vector<CollectiveCurve>& curves) {
                                  "", fmt::format("< 8 MiB (<= {:g} %)", 100 * kSmallTarget),
                                  fmt::format(">= 8 MiB (<= {:g} %)", 100 * kLargeTarget));
   const auto cell = [](double error, std::size_t rows, double target) {
-    return rows == 0 ? std::string("-")
-                     : fmt::format("{:.1f} % of {}{}", 100 * error, rows,
-                                   error <= target ? "" : " over");
+    return rows == 0
+               ? std::string("-")
+               : fmt::format("{:.1f} % of {}{}", 100 * error, rows, error <= target ? "" : " over");
   };
   for (const CollectiveCurve& curve : curves) {
     text += fmt::format("{:<44} {:<36} {:>20} {:>20}\n", curve.source, group_text(curve),
@@ -451,10 +453,10 @@ std::string text_of(const CollectiveCalibration& calibration) {
                       "payload", "measured", "predicted", "error", "algorithm");
   for (const CollectivePoint& point : calibration.points) {
     const MeasuredCollective& row = point.measured;
-    text += fmt::format("{:<16} {:>6} {:>6} {:>12} {:>12} {:>12} {:>+7.1f}%  {}\n",
-                        name_of(row.kind), row.gpus, row.nodes, config::show(row.payload),
-                        config::show(row.time), config::show(point.predicted),
-                        100 * point.error(), point.algorithm);
+    text +=
+        fmt::format("{:<16} {:>6} {:>6} {:>12} {:>12} {:>12} {:>+7.1f}%  {}\n", name_of(row.kind),
+                    row.gpus, row.nodes, config::show(row.payload), config::show(row.time),
+                    config::show(point.predicted), 100 * point.error(), point.algorithm);
   }
   text += '\n' + curve_table(curves_of(calibration.points));
   if (!calibration.rejected.empty()) {

@@ -61,7 +61,7 @@ struct CollectiveCalibration {
 };
 
 struct CalibrateCollectivesOptions {
-  std::string command;           ///< written into the file
+  std::string command;            ///< written into the file
   std::vector<std::string> keep;  ///< keys that stay as the base file has them: "node.achieved"
 };
 
@@ -71,7 +71,8 @@ using LoadCluster = std::function<Cluster(const config::Value& tree)>;
 /// Rows on one node fit the table [node], then rows on several fit [fabric]: achieved,
 /// collective_latency, latency_multiplier, half_rate_payload, and in_switch_reduction where a row
 /// was measured with it. Robust least squares on the logarithm of times; one row's weight draws
-/// latency_multiplier towards one, NCCL's own table. `base` is the cluster's file, loaded by `load`.
+/// latency_multiplier towards one, NCCL's own table. `base` is the cluster's file, loaded by
+/// `load`.
 [[nodiscard]] CollectiveCalibration calibrate_collectives(
     CollectiveTable table, const config::Value& base, const LoadCluster& load,
     const CalibrateCollectivesOptions& options);

@@ -43,8 +43,8 @@ MeasuredCollective group_of(const Setting& setting, const CollectiveTableOptions
     fail_at(place, "the file does not name its collective: say which (--kind)");
   }
   if (options.kind && setting.kind && *options.kind != *setting.kind) {
-    fail_at(place, fmt::format("the file measures {}, but {} was asked for",
-                               name_of(*setting.kind), name_of(*options.kind)));
+    fail_at(place, fmt::format("the file measures {}, but {} was asked for", name_of(*setting.kind),
+                               name_of(*options.kind)));
   }
   group.kind = *kind;
   group.gpus = options.gpus != 0 ? options.gpus : setting.ranks;
@@ -53,8 +53,9 @@ MeasuredCollective group_of(const Setting& setting, const CollectiveTableOptions
   }
   const auto hosts = static_cast<std::int64_t>(setting.hosts.size());
   if (options.gpus_per_node == 0 && hosts == 0) {
-    fail_at(place, "the file does not list its hosts: say how many GPUs a node has "
-                   "(--gpus-per-node)");
+    fail_at(place,
+            "the file does not list its hosts: say how many GPUs a node has "
+            "(--gpus-per-node)");
   }
   const std::int64_t per_node =
       options.gpus_per_node != 0 ? options.gpus_per_node : group.gpus / hosts;
@@ -108,8 +109,9 @@ class TextParser {
       rest.remove_prefix(std::min(rest.size(), end + 1));
     }
     if (table_.rows.empty()) {
-      fail_at({&source_, 0, 0},
-              "no result of nccl-tests: expected lines of size, count, type, ..., time, algbw, busbw");
+      fail_at(
+          {&source_, 0, 0},
+          "no result of nccl-tests: expected lines of size, count, type, ..., time, algbw, busbw");
     }
     const MeasuredCollective group = group_of(setting_, options_, {&source_, 0, 0});
     for (MeasuredCollective& row : table_.rows) {
@@ -150,8 +152,8 @@ class TextParser {
     // "#       size         count      type   redop    root     time   algbw   busbw #wrong ..."
     if (words.size() > 1 && words[1] == "size") {
       const auto time = std::find(words.begin(), words.end(), "time");
-      time_column_ = time == words.end() ? time_column_
-                                         : static_cast<std::size_t>(time - words.begin()) - 1;
+      time_column_ =
+          time == words.end() ? time_column_ : static_cast<std::size_t>(time - words.begin()) - 1;
     }
   }
 
@@ -302,7 +304,8 @@ CollectiveTable parse_nccl_tests_json(config::Sources& sources, std::string name
                                       const CollectiveTableOptions& options) {
   const Value root = config::parse_json(sources, std::move(name), std::move(text));
   const config::Table* const table = root.table();
-  const config::Array* const results = table == nullptr ? nullptr : array_of(find(*table, "results"));
+  const config::Array* const results =
+      table == nullptr ? nullptr : array_of(find(*table, "results"));
   if (results == nullptr) {
     fail_at(root.position, "no list 'results', as nccl-tests writes one with -J");
   }

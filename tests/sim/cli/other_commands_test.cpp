@@ -32,6 +32,64 @@ TEST_CASE("memory says what each stage holds, in three formats", "[cli]") {
   }
 }
 
+TEST_CASE("collective prints times and bandwidths by payload", "[cli]") {
+  const Outcome table = command_line({"collective", "dgx-h100", "--gpus", "16", "--from", "1 MiB",
+                                      "--to", "4 MiB", "--format", "csv"});
+  CHECK(table.code == cli::kGood);
+  const auto lines = split(table.out, '\n');
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[0] == "size_bytes,algorithm,protocol,time_us,algbw_GBps,busbw_GBps");
+  const auto cells = split(lines[1], ',');
+  REQUIRE(cells.size() == 6);
+  CHECK(cells[0] == "1048576");
+  // bytes over time, and 2 * 15/16 of that
+  CHECK(std::stod(cells[4]) == Approx(1048576 / std::stod(cells[3]) * 1e-3).epsilon(1e-3));
+  CHECK(std::stod(cells[5]) == Approx(std::stod(cells[4]) * 1.875).epsilon(1e-3));
+  const Outcome forced = command_line({"collective", "dgx-h100", "--algorithm", "nvls"});
+  CHECK(has(forced.out, "nvls"));
+  CHECK_FALSE(has(forced.out, "ring"));
+}
+
+TEST_CASE("collective refuses groups and names that there are not", "[cli]") {
+  const auto refusal = [](const std::vector<std::string>& options) {
+    std::vector<std::string> arguments = {"collective", "dgx-h100"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const Outcome outcome = command_line(arguments);
+    CHECK(outcome.code == cli::kBadInput);
+    CHECK(outcome.out.empty());
+    return outcome.talk;
+  };
+  CHECK(has(refusal({"--gpus", "12"}), "12 GPUs do not fill nodes of 8"));
+  CHECK(has(refusal({"--gpus", "12", "--gpus-per-node", "12"}), "has 8 GPUs per node"));
+  CHECK(has(refusal({"--algorithm", "nvls", "--gpus", "16"}), "'nvls' cannot serve this group"));
+  CHECK(has(refusal({"--from", "0 B"}), "greater than zero"));
+  CHECK(has(refusal({"--kind", "allreduce"}), "allreduce"));
+  CHECK(has(command_line({"collective", "dgx-h10"}).talk, "did you mean"));
+}
+
+TEST_CASE("calibrate collectives checks a platform, and writes one that it fitted", "[cli]") {
+  const std::string table = kRoot + "/validation/collectives.csv";
+  const std::vector<std::string> check = {
+      "calibrate", "collectives", table, "--base", "h200-node", "--where", "platform=h200-node"};
+  std::vector<std::string> arguments = check;
+  arguments.emplace_back("--check");
+  const Outcome checked = command_line(arguments);
+  CHECK(checked.code == cli::kGood);
+  CHECK(has(checked.out, "all_reduce 8 GPUs"));
+  // Held against what was measured over EFA, an InfiniBand cluster is off.
+  CHECK(command_line({"calibrate", "collectives", table, "--base", "dgx-h100", "--where",
+                      "platform=p5", "--check"})
+            .code == cli::kConditionFailed);
+  const ScratchFolder folder;
+  const std::string output = folder.write("out.toml", "");
+  arguments = check;
+  arguments.insert(arguments.end(), {"--output", output});
+  CHECK(command_line(arguments).code == cli::kGood);
+  CHECK(has(config::read_file(output), "latency_multiplier"));
+  CHECK(command_line({"calibrate", "collectives", table, "--base", "h200-node", "--where", "gpu"})
+            .code == cli::kBadInput);
+}
+
 TEST_CASE("check shows the resolved model, platform, stack and layout", "[cli]") {
   const Outcome outcome = SmallRun()("check");
   CHECK(outcome.code == cli::kGood);

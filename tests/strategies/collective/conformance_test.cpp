@@ -115,7 +115,8 @@ TEST_CASE("a collective takes at least the time of its bytes and one latency", "
       CHECK(time >=
             (cluster.fabric.collective_latency.value + cluster.fabric.hop_latency->value).value);
     } else {
-      CHECK(time >= (cluster.node.collective_latency.value + cluster.node.hop_latency->value).value);
+      CHECK(time >=
+            (cluster.node.collective_latency.value + cluster.node.hop_latency->value).value);
     }
   });
 }

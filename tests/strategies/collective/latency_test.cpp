@@ -30,8 +30,7 @@ Cluster tabled_cluster() {
 double microseconds(const StepCount& steps, const Manner& manner, const Cluster& cluster,
                     const std::vector<std::size_t>& members) {
   const auto machine = build_machine(cluster, 4);
-  const Placement placement =
-      place({CollectiveKind::all_reduce, 1_MB, devices(members)}, *machine);
+  const Placement placement = place({CollectiveKind::all_reduce, 1_MB, devices(members)}, *machine);
   return latency(steps, manner, placement, *machine).value * 1e6;
 }
 
@@ -45,8 +44,7 @@ double share(Bytes payload, const Manner& manner, const Cluster& cluster,
 
 }  // namespace
 
-TEST_CASE("steps cost the platform's multiple of what NCCL tables for a protocol",
-          "[collective]") {
+TEST_CASE("steps cost the platform's multiple of what NCCL tables for a protocol", "[collective]") {
   const Cluster cluster = tabled_cluster();
   // Inside: 10 us + 2 * (base + 14 hops): LL 6.6 + 14 * 0.6, LL128 14 + 14 * 1.9, Simple 8.4 +
   // 14 * 3.4.

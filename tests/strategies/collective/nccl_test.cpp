@@ -76,8 +76,8 @@ TEST_CASE("PAT serves gathers of one GPU per node only", "[collective]") {
   CHECK(choice(cluster, CollectiveKind::all_gather, 64_KiB, first(32)).algorithm->name == "ring");
   std::set<std::string_view> names;
   for (const Bytes payload : {1_KiB, 64_KiB, 1_MiB, 64_MiB}) {
-    names.insert(choice(cluster, CollectiveKind::all_gather, payload, {0, 8, 16, 24})
-                     .algorithm->name);
+    names.insert(
+        choice(cluster, CollectiveKind::all_gather, payload, {0, 8, 16, 24}).algorithm->name);
   }
   CHECK(names.contains("pat"));
 }
@@ -88,8 +88,7 @@ TEST_CASE("RCCL has no switch that adds up, Gloo no protocols", "[collective]") 
   CHECK(chosen(cluster, kReduce, 1_GiB, first(8)) == "ring Simple");
   cluster.collectives = CollectiveLibrary::gloo;
   CHECK(choice(cluster, kReduce, 1_KiB, first(8)).algorithm->name == "halving-doubling");
-  CHECK(choice(cluster, CollectiveKind::broadcast, 1_KiB, first(8)).algorithm->name ==
-        "binomial");
+  CHECK(choice(cluster, CollectiveKind::broadcast, 1_KiB, first(8)).algorithm->name == "binomial");
 }
 
 TEST_CASE("every library serves every kind, with algorithms of the table", "[collective]") {
@@ -124,8 +123,7 @@ TEST_CASE("the time of a choice is the time that it takes alone", "[collective]"
   }
 }
 
-TEST_CASE("on no platform of the catalogue does a larger payload arrive earlier",
-          "[collective]") {
+TEST_CASE("on no platform of the catalogue does a larger payload arrive earlier", "[collective]") {
   for (const std::string& name : config::names_in(kFolder + "/clusters")) {
     const Cluster cluster = shipped(name);
     const auto nodes = static_cast<std::size_t>(2 * cluster.node_unit());

@@ -54,7 +54,8 @@ node-a:10:10 [0] NCCL INFO something from NCCL
 # Avg bus bandwidth    : 32.1
 )";
 
-constexpr const char* kJson = R"({"version": 1, "args": ["/opt/nccl-tests/build/alltoall_perf", "-b", "1M"],
+constexpr const char* kJson =
+    R"({"version": 1, "args": ["/opt/nccl-tests/build/alltoall_perf", "-b", "1M"],
  "env": ["A=B"], "nccl_version": 22800,
  "devices": [{"rank": 0, "hostname": "a", "device": 0}, {"rank": 1, "hostname": "a", "device": 1}],
  "results": [
@@ -67,7 +68,8 @@ constexpr const char* kJson = R"({"version": 1, "args": ["/opt/nccl-tests/build/
  ]}
 )";
 
-constexpr const char* kCsv = R"(collective,message_bytes,num_gpus,num_nodes,gpu,algorithm,measured_time_us,measured_algbw_GBps,measured_busbw_GBps,source_repo
+constexpr const char* kCsv =
+    R"(collective,message_bytes,num_gpus,num_nodes,gpu,algorithm,measured_time_us,measured_algbw_GBps,measured_busbw_GBps,source_repo
 all_reduce,1000000,8,1,X,,10,,,a
 all_reduce,8000000,8,1,X,Ring (NCCL_NVLS_ENABLE=0),,100,,a
 all_gather,8000000,4,2,X,,,,150,a
@@ -91,8 +93,7 @@ MeasuredCollective row_of(double payload, double microseconds, std::int64_t gpus
 
 }  // namespace
 
-TEST_CASE("the text of nccl-tests says the collective, the group and its nodes",
-          "[calibrate]") {
+TEST_CASE("the text of nccl-tests says the collective, the group and its nodes", "[calibrate]") {
   const CollectiveTable table = parsed(kText);
   REQUIRE(table.rows.size() == 2);
   const MeasuredCollective& row = table.rows.front();
@@ -123,8 +124,7 @@ TEST_CASE("lines that mpirun tagged, and older heads without a root, are read as
   CHECK_THAT(table.rows[0].time.value, WithinRel(9.5e-6, 1e-12));
 }
 
-TEST_CASE("what a text does not say is asked for, and what is broken has its line",
-          "[calibrate]") {
+TEST_CASE("what a text does not say is asked for, and what is broken has its line", "[calibrate]") {
   const std::string row = "  1024  32  float  sum  -1  9.5  0.11  0.10  0\n";
   CollectiveTableOptions options;
   CHECK(has(mistake(row), "say which (--kind)"));
@@ -204,8 +204,7 @@ TEST_CASE("a table without the columns or rows asked for is refused", "[calibrat
 }
 
 TEST_CASE("programs of nccl-tests are known by their names", "[calibrate]") {
-  CHECK(validation::kind_of_program("build/reduce_scatter_perf") ==
-        CollectiveKind::reduce_scatter);
+  CHECK(validation::kind_of_program("build/reduce_scatter_perf") == CollectiveKind::reduce_scatter);
   CHECK(validation::kind_of_program("alltoall_perf") == CollectiveKind::all_to_all);
   CHECK(validation::kind_of_program("all_reduce_perf_mpi") == CollectiveKind::all_reduce);
   CHECK_FALSE(validation::kind_of_program("sendrecv_perf"));
