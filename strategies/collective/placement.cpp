@@ -45,12 +45,12 @@ std::vector<Member> starting_at(const Member& first, std::vector<Member> order) 
 // The least used of the rings that leave by a free NIC; if none does, the least used of all.
 std::vector<Member> choose(const Member& first, std::vector<Choice>& choices,
                            std::set<std::size_t>& taken_exits) {
-  Choice* best = nullptr;
+  FORETRAIN_ASSERT(!choices.empty(), "a node without rings");
+  Choice* best = &choices.front();
   bool is_best_free = false;
   for (Choice& choice : choices) {
     const bool is_free = taken_exits.count(starting_at(first, choice.order).back().nic) == 0;
-    if (best == nullptr || (is_free && !is_best_free) ||
-        (is_free == is_best_free && choice.uses < best->uses)) {
+    if ((is_free && !is_best_free) || (is_free == is_best_free && choice.uses < best->uses)) {
       best = &choice;
       is_best_free = is_free;
     }

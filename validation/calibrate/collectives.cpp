@@ -181,7 +181,7 @@ std::vector<MeasuredCollective> merged(const std::vector<MeasuredCollective>& ro
 /// Fits one table of the cluster.
 class TableFit {
  public:
-  TableFit(Cluster cluster, bool is_fabric, std::vector<MeasuredCollective> rows,
+  TableFit(Cluster cluster, bool is_fabric, const std::vector<MeasuredCollective>& rows,
            const std::vector<std::string>& keep)
       : cluster_(std::move(cluster)), is_fabric_(is_fabric), rows_(merged(rows)) {
     const bool uses_switch = std::any_of(rows_.begin(), rows_.end(),
