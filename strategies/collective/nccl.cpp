@@ -109,23 +109,27 @@ std::span<const Candidate> candidates(CollectiveLibrary library) {
 
 Seconds time_alone(const FlowSchedule& schedule, const Machine& machine) {
   const std::vector<Link>& links = machine.network().links;
-  std::vector<Bytes> loads(links.size());
+  std::vector<std::pair<LinkId, Bytes>> crossings;  // not by link: a group knows few of them
   Seconds sum(0);
   for (const FlowPhase& phase : schedule.phases) {
     Seconds longest(0);
+    crossings.clear();
     for (const Flow& flow : phase.flows) {
       if (flow.rate_limit > BytesPerSecond(0)) {
         longest = std::max(longest, flow.bytes / flow.rate_limit);
       }
       for (const LinkId link : flow.links) {
-        loads[link.index()] += flow.bytes;
+        crossings.emplace_back(link, flow.bytes);
       }
     }
-    for (const Flow& flow : phase.flows) {
-      for (const LinkId link : flow.links) {
-        longest = std::max(longest, loads[link.index()] / links[link.index()].capacity);
-        loads[link.index()] = Bytes(0);
+    std::sort(crossings.begin(), crossings.end());
+    for (auto at = crossings.begin(); at != crossings.end();) {
+      const LinkId link = at->first;
+      Bytes load(0);
+      for (; at != crossings.end() && at->first == link; ++at) {
+        load += at->second;
       }
+      longest = std::max(longest, load / links[link.index()].capacity);
     }
     sum += phase.latency + longest;
   }
