@@ -38,6 +38,13 @@ std::int64_t non_embedding_parameters(const Model& model) {
   return parameters(model) - count_embeddings<std::int64_t>(model);
 }
 
+std::size_t num_layer_kinds(const Model&) { return 1; }
+
+std::size_t layer_kind(const Model& model, std::int64_t layer) {
+  FORETRAIN_ASSERT(0 <= layer && layer < model.layers, "a layer of the model");
+  return 0;
+}
+
 Flops attention_core_flops(const Model& model, std::int64_t sequence_length) {
   const auto sequence = static_cast<double>(sequence_length);
   return Flops(4.0 * static_cast<double>(model.layers) * sequence *

@@ -66,6 +66,12 @@ struct Model {
 /// The same without embeddings, position table and untied LM head.
 [[nodiscard]] std::int64_t non_embedding_parameters(const Model& model);
 
+/// Layers of one kind are computed alike. Kinds are numbered from 0 in the order of their first
+/// layer.
+[[nodiscard]] std::size_t num_layer_kinds(const Model& model);
+/// REQUIRES: 0 <= layer < model.layers.
+[[nodiscard]] std::size_t layer_kind(const Model& model, std::int64_t layer);
+
 /// Matrix-multiply FLOPs of one forward pass over one sequence, counting the full attention square
 /// (no halving for causality), as Megatron-LM (SC'21, eq. 3) and PaLM count model FLOPs: per layer
 /// projections, attention 4 s^2 d a, MLP (top-k experts and the router), plus the LM head 2 s h V.

@@ -145,18 +145,21 @@ Flops model_flops(const Run& run) {
 
 namespace {
 
-// Products that per-operator recomputation runs again for one sequence in every layer.
+// Products that per-operator recomputation runs again for one sequence, were it in every layer.
 Flops products_again(const Run& run) {
   Run one = run;  // sequence on one rank
   one.training.micro_batch = 1;
   one.parallel = {};
+  const StageShape shape = stage_shape(one, 0);
   Flops again;
-  for (const Step& step : recomputed_steps(one, stage_shape(one, 0))) {
-    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-      again += flops(Kernel{NameId(0), *gemm});
+  for (std::int64_t layer = 0; layer < run.model.layers; ++layer) {
+    for (const Step& step : shape.layer(layer).recomputed) {
+      if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
+        again += flops(Kernel{NameId(0), *gemm});
+      }
     }
   }
-  return static_cast<double>(run.model.layers) * again;
+  return again;
 }
 
 // The share of layers that are recomputed.

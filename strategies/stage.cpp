@@ -11,7 +11,12 @@ namespace {
 
 // Of the head's and the embedding's parameters a rank counts each once, also when it has both.
 std::int64_t parameters_of(const StageShape& shape) {
-  std::int64_t total = shape.num_layers() * shape.layer.parameters;
+  std::int64_t total = 0;
+  for (std::int32_t chunk = 0; chunk < static_cast<std::int32_t>(shape.chunks); ++chunk) {
+    for (std::int64_t i = 0; i < shape.layers_in(chunk); ++i) {
+      total += shape.layer(shape.layer_number(chunk, i)).work.parameters;
+    }
+  }
   if (shape.has_embedding) {
     total += shape.embedding.parameters;
   }
@@ -19,6 +24,16 @@ std::int64_t parameters_of(const StageShape& shape) {
     total += shape.head.parameters;
   }
   return total;
+}
+
+LayerShape layer_shape(const Run& run, std::size_t kind) {
+  LayerShape shape;
+  shape.work = layer_work(run.model, shard_of(run), kind);
+  shape.split = split_backward(shape.work);
+  shape.saved = saved_bytes(shape.work);
+  shape.kept = kept_per_layer(run, shape.work);
+  shape.recomputed = recomputed_steps(run, shape.work);
+  return shape;
 }
 
 }  // namespace
@@ -50,17 +65,21 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
   shape.has_embedding = stage == 0;
   shape.has_head = stage == shape.stages - 1;
   shape.embedding = embedding_work(run.model, shard);
-  shape.layer = layer_work(run.model, shard);
+  for (std::size_t kind = 0; kind < num_layer_kinds(run.model); ++kind) {
+    shape.kinds.push_back(layer_shape(run, kind));
+  }
+  shape.kind_of_layer.reserve(static_cast<std::size_t>(run.model.layers));
+  for (std::int64_t layer = 0; layer < run.model.layers; ++layer) {
+    shape.kind_of_layer.push_back(layer_kind(run.model, layer));
+  }
   shape.head = head_work(run.model, shard, shape.has_embedding);
   shape.parameters = parameters_of(shape);
   return shape;
 }
 
-Bytes hidden_state_bytes(const Run& run) {
-  const std::int64_t tokens =
-      run.training.micro_batch * (run.training.sequence_length / run.parallel.context);
-  return static_cast<double>(tokens) * static_cast<double>(run.model.hidden) *
-         std::max(Bytes(2), size_of(run.training.precision));  // fp8 is for GEMM inputs only
+// fp8 is for GEMM inputs only.
+Bytes stream_bytes(const Run& run, const Work& work) {
+  return work.stream_elements * std::max(Bytes(2), size_of(run.training.precision));
 }
 
 Bytes saved_bytes(const Work& work) {
@@ -80,10 +99,10 @@ bool is_recomputed(const Run& run, std::int64_t layer_number) {
          layer_number % run.training.recompute_every == 0;
 }
 
-std::vector<Step> recomputed_steps(const Run& run, const StageShape& shape) {
+std::vector<Step> recomputed_steps(const Run& run, const Work& layer) {
   std::vector<Step> steps;
   bool is_kept = false;  // of the next product
-  for (const Step& step : shape.layer.forward) {
+  for (const Step& step : layer.forward) {
     const auto* gemm = std::get_if<Gemm>(&step.what);
     switch (run.training.recompute) {
       case Recompute::none:
@@ -109,23 +128,23 @@ std::vector<Step> recomputed_steps(const Run& run, const StageShape& shape) {
   return steps;
 }
 
-Bytes kept_per_layer(const Run& run, const StageShape& shape) {
+Bytes kept_per_layer(const Run& run, const Work& layer) {
   Bytes kept;
   switch (run.training.recompute) {
     case Recompute::none:
-      return saved_bytes(shape.layer);
+      return saved_bytes(layer);
     case Recompute::selective:
-      for (const SavedTensor& tensor : shape.layer.saved) {
+      for (const SavedTensor& tensor : layer.saved) {
         if (!tensor.is_attention_core) {
           kept += tensor.bytes;
         }
       }
       break;
     case Recompute::operators:  // every other product's output, and what flash attention needs
-      kept = 0.5 * saved_bytes(shape.layer);
+      kept = 0.5 * saved_bytes(layer);
       break;
     case Recompute::full:  // the layer's input
-      kept = hidden_state_bytes(run) /
+      kept = stream_bytes(run, layer) /
              (run.parallel.sequence_parallel ? static_cast<double>(run.parallel.tensor) : 1.0);
       break;
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "strategies/body_writer.hpp"
+#include "strategies/pipeline/split_backward.hpp"
 #include "strategies/plan.hpp"
 
 namespace foretrain {
@@ -25,6 +26,15 @@ inline constexpr std::size_t kNumGroupSlots = 8;
 inline constexpr std::uint32_t kNextStage = 0;
 inline constexpr std::uint32_t kPreviousStage = 1;
 
+/// Layers that are computed alike, on one rank and for one micro-batch.
+struct LayerShape {
+  Work work;
+  SplitBackward split;
+  Bytes saved;                   ///< from forward to backward without recomputation
+  Bytes kept;                    ///< the same where the layer is recomputed
+  std::vector<Step> recomputed;  ///< what runs again before its backward
+};
+
 /// Model states and work of one rank of one stage.
 struct StageShape {
   std::int64_t stage = 0;
@@ -36,8 +46,9 @@ struct StageShape {
   bool has_head = false;                    ///< last chunk of the last stage
   std::int64_t parameters = 0;              ///< on this rank
   Work embedding;
-  Work layer;
   Work head;
+  std::vector<LayerShape> kinds;           ///< all that the model has
+  std::vector<std::size_t> kind_of_layer;  ///< of every layer of the model
 
   [[nodiscard]] bool is_first(std::int32_t chunk) const { return stage == 0 && chunk == 0; }
   [[nodiscard]] bool is_last(std::int32_t chunk) const {
@@ -49,6 +60,10 @@ struct StageShape {
   [[nodiscard]] std::int64_t num_layers() const {
     return std::accumulate(layers.begin(), layers.end(), std::int64_t{0});
   }
+  /// The layer with this number in the model.
+  [[nodiscard]] const LayerShape& layer(std::int64_t number) const {
+    return kinds[kind_of_layer[static_cast<std::size_t>(number)]];
+  }
   /// Global number of the i-th layer of a chunk, from 0.
   [[nodiscard]] std::int64_t layer_number(std::int32_t chunk, std::int64_t i) const {
     return layers_before[static_cast<std::size_t>(chunk)] + i;
@@ -59,8 +74,8 @@ struct StageShape {
 [[nodiscard]] Shard shard_of(const Run& run);
 [[nodiscard]] StageShape stage_shape(const Run& run, std::int64_t stage);
 
-/// Bytes of the activation of one micro-batch at a layer boundary: this rank's tokens x hidden.
-[[nodiscard]] Bytes hidden_state_bytes(const Run& run);
+/// Bytes of the whole residual stream that a work hands on (Work::stream_elements).
+[[nodiscard]] Bytes stream_bytes(const Run& run, const Work& work);
 
 /// Whether a rank sums only its shard of the gradients: from ZeRO-2 on, but a pipeline reduces
 /// after the last micro-batch and keeps whole sums until then.
@@ -69,9 +84,9 @@ struct StageShape {
 /// Whether the run computes this layer again in backward.
 [[nodiscard]] bool is_recomputed(const Run& run, std::int64_t layer_number);
 /// Activation bytes that one layer keeps from forward to backward where it is recomputed.
-[[nodiscard]] Bytes kept_per_layer(const Run& run, const StageShape& shape);
+[[nodiscard]] Bytes kept_per_layer(const Run& run, const Work& layer);
 /// What recomputation runs before the backward of a layer.
-[[nodiscard]] std::vector<Step> recomputed_steps(const Run& run, const StageShape& shape);
+[[nodiscard]] std::vector<Step> recomputed_steps(const Run& run, const Work& layer);
 /// All that a layer keeps without recomputation.
 [[nodiscard]] Bytes saved_bytes(const Work& work);
 

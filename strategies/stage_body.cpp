@@ -7,7 +7,6 @@
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
 #include "strategies/parallel/tensor.hpp"
-#include "strategies/pipeline/split_backward.hpp"
 #include "strategies/pipeline/transfer.hpp"
 #include "strategies/stage.hpp"
 
@@ -37,13 +36,9 @@ class StageBody {
         data_(run, writer_),
         schedule_(pipeline_schedule(run.parallel.schedule)),
         is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
-        split_layer_(split_backward(shape_.layer)),
         split_head_(split_backward(shape_.head)),
         backwards_done_(static_cast<std::size_t>(shape_.chunks), 0),
         weight_gradients_done_(backwards_done_) {
-    kept_ = kept_per_layer(run, shape_);
-    saved_ = saved_bytes(shape_.layer);
-    recomputed_ = recomputed_steps(run, shape_);
     tensor_.set_context(&context_);
   }
 
@@ -120,29 +115,30 @@ class StageBody {
     }
     writer_.tag({Phase::forward, slot.micro_batch, slot.chunk});
     if (!shape_.is_first(slot.chunk)) {
-      transfer_.receive(Direction::forward);
+      transfer_.receive(Direction::forward, stream_into(slot.chunk));
     }
     keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
       data_.enter(shape_.embedding.parameters, true, slot.micro_batch);
-      tensor_.write(shape_.embedding.forward, Direction::forward);
+      write(shape_.embedding.forward, shape_.embedding, Direction::forward);
       data_.leave();
     }
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
+      const Work& layer = layer_at(slot.chunk, i).work;
       label_layer(slot.chunk, i);
-      data_.enter(shape_.layer.parameters, true, slot.micro_batch);
+      data_.enter(layer.parameters, true, slot.micro_batch);
       layer_gap(1, slot, Phase::forward);
-      tensor_.write(shape_.layer.forward, Direction::forward);
+      write(layer.forward, layer, Direction::forward);
       data_.leave();
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       data_.enter(head_parameters(), true, slot.micro_batch);
-      tensor_.write(shape_.head.forward, Direction::forward);
+      write(shape_.head.forward, shape_.head, Direction::forward);
       data_.leave();
     } else {
-      transfer_.send(Direction::forward);
+      transfer_.send(Direction::forward, stream_out_of(slot.chunk));
     }
   }
 
@@ -155,30 +151,31 @@ class StageBody {
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       data_.enter(head_parameters(), false, slot.micro_batch);
-      tensor_.write(is_whole ? shape_.head.backward : split_head_.input_gradient,
-                    Direction::backward);
+      write(is_whole ? shape_.head.backward : split_head_.input_gradient, shape_.head,
+            Direction::backward);
       data_.leave();
       if (is_whole) {
         accumulate(shape_.head.parameters, is_final);
       }
     } else {
-      transfer_.receive(Direction::backward);
+      transfer_.receive(Direction::backward, stream_out_of(slot.chunk));
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
+      const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
-      data_.enter(shape_.layer.parameters, false, slot.micro_batch);
+      data_.enter(layer.work.parameters, false, slot.micro_batch);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
-      layer_backward(slot, is_again);
+      layer_backward(slot, layer, is_again);
       data_.leave();
       if (is_whole) {
-        accumulate(shape_.layer.parameters, is_final);
+        accumulate(layer.work.parameters, is_final);
       }
     }
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
-      tensor_.write(shape_.embedding.backward, Direction::backward);
+      write(shape_.embedding.backward, shape_.embedding, Direction::backward);
       accumulate(shape_.embedding.parameters, is_final);
     }
     keep<Free>(slot.chunk, "drop activations");
@@ -187,7 +184,7 @@ class StageBody {
                  Alloc{MemoryClass::activations, stored_by_chunk(slot.chunk)});
     }
     if (!shape_.is_first(slot.chunk)) {
-      transfer_.send(Direction::backward);
+      transfer_.send(Direction::backward, stream_into(slot.chunk));
     }
   }
 
@@ -197,14 +194,15 @@ class StageBody {
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      tensor_.write(split_head_.weight_gradient, Direction::backward);
+      write(split_head_.weight_gradient, shape_.head, Direction::backward);
       accumulate(shape_.head.parameters, is_final);
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
+      const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
-      tensor_.write(split_layer_.weight_gradient, Direction::backward);
-      accumulate(shape_.layer.parameters, is_final);
+      write(layer.split.weight_gradient, layer.work, Direction::backward);
+      accumulate(layer.work.parameters, is_final);
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
@@ -220,25 +218,42 @@ class StageBody {
   }
 
   // A layer's backward, with whatever has to be computed again before it.
-  void layer_backward(const Slot& slot, bool is_again) {
+  void layer_backward(const Slot& slot, const LayerShape& layer, bool is_again) {
     const std::vector<Step>& steps =
-        slot.kind == SlotKind::backward ? shape_.layer.backward : split_layer_.input_gradient;
+        slot.kind == SlotKind::backward ? layer.work.backward : layer.split.input_gradient;
     if (!is_again) {
-      tensor_.write(steps, Direction::backward);
+      write(steps, layer.work, Direction::backward);
       return;
     }
-    writer_.op(kCompute, "recomputed activations",
-               Alloc{MemoryClass::activations, saved_ - extra_kept()});
+    // Some of what a layer saves was there all along.
+    const Bytes again = layer.saved - std::min(layer.kept, layer.saved);
+    writer_.op(kCompute, "recomputed activations", Alloc{MemoryClass::activations, again});
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
-    tensor_.write(recomputed_, Direction::forward);
+    write(layer.recomputed, layer.work, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
-    tensor_.write(steps, Direction::backward);
-    writer_.op(kCompute, "recomputed activations",
-               Free{MemoryClass::activations, saved_ - extra_kept()});
+    write(steps, layer.work, Direction::backward);
+    writer_.op(kCompute, "recomputed activations", Free{MemoryClass::activations, again});
   }
 
-  // What of a layer's saved tensors was there all along.
-  [[nodiscard]] Bytes extra_kept() const { return std::min(kept_, saved_); }
+  void write(const std::vector<Step>& steps, const Work& work, Direction direction) {
+    tensor_.write(steps, direction, stream_bytes(run_, work));
+  }
+
+  [[nodiscard]] const LayerShape& layer_at(std::int32_t chunk, std::int64_t i) const {
+    return shape_.layer(shape_.layer_number(chunk, i));
+  }
+
+  // The residual stream after a layer; the first gets the embedding's.
+  [[nodiscard]] Bytes stream_after(std::int64_t layer_number) const {
+    return stream_bytes(run_,
+                        layer_number < 0 ? shape_.embedding : shape_.layer(layer_number).work);
+  }
+  [[nodiscard]] Bytes stream_into(std::int32_t chunk) const {
+    return stream_after(shape_.layer_number(chunk, 0) - 1);
+  }
+  [[nodiscard]] Bytes stream_out_of(std::int32_t chunk) const {
+    return stream_after(shape_.layer_number(chunk, shape_.layers_in(chunk)) - 1);
+  }
 
   // What the head multiplies with. A tied table that ZeRO-3 dropped after the embedding comes
   // again.
@@ -271,7 +286,8 @@ class StageBody {
   void keep(std::int32_t chunk, std::string_view name) {
     Bytes activations = shape_.is_first(chunk) ? saved_bytes(shape_.embedding) : Bytes(0);
     for (std::int64_t i = 0; i < shape_.layers_in(chunk); ++i) {
-      activations += is_recomputed(run_, shape_.layer_number(chunk, i)) ? kept_ : saved_;
+      const LayerShape& layer = layer_at(chunk, i);
+      activations += is_recomputed(run_, shape_.layer_number(chunk, i)) ? layer.kept : layer.saved;
     }
     if (shape_.is_last(chunk)) {
       const Bytes logits = logit_bytes(shape_.head);
@@ -283,8 +299,11 @@ class StageBody {
 
   // From the input gradients of a micro-batch to its weight gradients.
   [[nodiscard]] Bytes stored_by_chunk(std::int32_t chunk) const {
-    return static_cast<double>(shape_.layers_in(chunk)) * split_layer_.stored +
-           (shape_.is_last(chunk) ? split_head_.stored : Bytes(0));
+    Bytes stored = shape_.is_last(chunk) ? split_head_.stored : Bytes(0);
+    for (std::int64_t i = 0; i < shape_.layers_in(chunk); ++i) {
+      stored += layer_at(chunk, i).split.stored;
+    }
+    return stored;
   }
 
   void label_layer(std::int32_t chunk, std::int64_t i) {
@@ -300,11 +319,7 @@ class StageBody {
   DataParallel data_;
   const PipelineSchedule& schedule_;
   bool is_slanted_;  // stages end a step one after the other
-  SplitBackward split_layer_;
   SplitBackward split_head_;
-  Bytes kept_;
-  Bytes saved_;
-  std::vector<Step> recomputed_;
   std::vector<std::int64_t> backwards_done_;         // by chunk
   std::vector<std::int64_t> weight_gradients_done_;  // likewise
 };

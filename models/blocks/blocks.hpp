@@ -88,6 +88,9 @@ struct Work {
   std::vector<Step> forward;
   std::vector<Step> backward;  ///< without any recomputation
   std::vector<SavedTensor> saved;
+  /// The residual stream that the work hands on (the head: that it gets), whole: tokens x hidden,
+  /// not divided by tensor parallelism. What boundaries and pipelines send.
+  double stream_elements = 0;
 };
 
 /// The vocabulary rounded up so that each rank of a tensor-parallel group holds a multiple of 128
@@ -102,8 +105,9 @@ struct Work {
 /// Norm, MLP (or mixture of experts, all experts on every rank), residual; likewise.
 [[nodiscard]] Work mlp_work(const Model& model, const Shard& shard);
 /// One transformer layer: attention then MLP, or, with a parallel residual, both between one pair
-/// of boundaries. REQUIRES here and above: shard.tensor divides heads, kv_heads and ffn.
-[[nodiscard]] Work layer_work(const Model& model, const Shard& shard);
+/// of boundaries; `kind` says which layers (layer_kind). REQUIRES here and above: shard.tensor
+/// divides heads, kv_heads and ffn.
+[[nodiscard]] Work layer_work(const Model& model, const Shard& shard, std::size_t kind = 0);
 /// Final norm, LM head and loss, at the last stage. With tied embeddings the parameters of the head
 /// count here only when the last stage is not also the first (`holds_embedding`). The two
 /// all-reduces of the loss's maximum and sum, of one number per token, are not in the list.

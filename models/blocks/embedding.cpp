@@ -77,6 +77,7 @@ std::int64_t padded_vocabulary(std::int64_t vocabulary, std::int64_t tensor) {
 Work embedding_work(const Model& model, const Shard& shard) {
   Work work;
   work.parameters = table_rows(model, shard) * model.hidden;
+  work.stream_elements = inside(shard, model.hidden);
   append_lookup(work, model, shard);
   work.backward = lookup_gradient(model, shard);
   if (model.position == PositionKind::learned) {

@@ -38,6 +38,7 @@ Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
   const LossBytes loss = loss_bytes(e);
   Work work =
       blocks::norm_work(model, shard, {"final_norm", "final_norm_gradient", "final_norm_input"});
+  work.stream_elements = blocks::inside(shard, model.hidden);
   work.parameters += model.tied_embeddings && holds_embedding ? 0 : head.parameters();
   work.forward.push_back({"enter_tensor_parallel", Boundary::enter_tensor_parallel, false});
   append_forward(work.forward, head);

@@ -132,7 +132,8 @@ Work extra_work(const Model& model, const Shard& shard) {
 
 }  // namespace
 
-Work layer_work(const Model& model, const Shard& shard) {
+Work layer_work(const Model& model, const Shard& shard, std::size_t kind) {
+  FORETRAIN_ASSERT(kind < num_layer_kinds(model), "a kind of layer that the model has");
   blocks::require_divisible(model, shard);
   Work work;
   if (model.parallel_residual) {
@@ -142,6 +143,7 @@ Work layer_work(const Model& model, const Shard& shard) {
     blocks::follow(work, mlp_work(model, shard));
   }
   blocks::follow(work, extra_work(model, shard));
+  work.stream_elements = blocks::inside(shard, model.hidden);
   return work;
 }
 

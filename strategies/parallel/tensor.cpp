@@ -47,7 +47,8 @@ TensorParallel::TensorParallel(const Run& run, BodyWriter& writer) : run_(run), 
   }
 }
 
-void TensorParallel::write(const std::vector<Step>& steps, Direction direction) {
+void TensorParallel::write(const std::vector<Step>& steps, Direction direction, Bytes stream) {
+  sent_ = stream;
   bool is_in_core = false;
   for (const Step& step : steps) {
     if (context_ != nullptr && step.is_attention_core != is_in_core) {
@@ -72,9 +73,9 @@ void TensorParallel::write(const std::vector<Step>& steps, Direction direction) 
   }
 }
 
-void TensorParallel::gather() {
+void TensorParallel::gather(Bytes stream) {
   if (run_.parallel.tensor > 1) {
-    collective(kCompute, CollectiveKind::all_gather);
+    collective(kCompute, CollectiveKind::all_gather, stream);
   }
 }
 
@@ -145,13 +146,13 @@ void TensorParallel::write_partly_hidden(CollectiveKind kind, bool is_input_grad
   if (is_input_gradient && run_.parallel.sequence_parallel) {
     collective(stream_, CollectiveKind::all_gather);
   }
-  collective(stream_, kind, share * hidden_state_bytes(run_));
+  collective(stream_, kind, share * sent_);
   for (const Kernel& kernel : beside) {
     writer_.kernel(kernel);
   }
   if (share < 1) {
     writer_.wait(stream_, writer_.record(kCompute));
-    collective(stream_, kind, (1 - share) * hidden_state_bytes(run_));
+    collective(stream_, kind, (1 - share) * sent_);
   }
   writer_.wait(kCompute, writer_.record(stream_));
 }
@@ -168,7 +169,7 @@ void TensorParallel::gather_logits(Direction direction) {
 }
 
 void TensorParallel::collective(StreamIndex stream, CollectiveKind kind) {
-  collective(stream, kind, hidden_state_bytes(run_));
+  collective(stream, kind, sent_);
 }
 
 void TensorParallel::collective(StreamIndex stream, CollectiveKind kind, Bytes payload) {

@@ -22,12 +22,13 @@ class TensorParallel {
   /// REQUIRES: run and writer outlive this.
   TensorParallel(const Run& run, BodyWriter& writer);
 
-  void write(const std::vector<Step>& steps, Direction direction);
+  /// `stream` is what the steps' boundaries send: the whole residual stream (stream_bytes).
+  void write(const std::vector<Step>& steps, Direction direction, Bytes stream);
   /// REQUIRES: outlives this. Keys and values of other ranks' tokens come and go around the
   /// attention core.
   void set_context(ContextParallel* context) { context_ = context; }
-  /// Gathers a scattered activation on arrival from another stage.
-  void gather();
+  /// Gathers a scattered activation, in all this large, on arrival from another stage.
+  void gather(Bytes stream);
 
  private:
   void write_boundary(Boundary boundary, Direction direction);
@@ -41,6 +42,7 @@ class TensorParallel {
   BodyWriter& writer_;
   ContextParallel* context_ = nullptr;
   StreamIndex stream_ = kCompute;
+  Bytes sent_;  // at a boundary of what is being written
 };
 
 }  // namespace foretrain

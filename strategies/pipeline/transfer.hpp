@@ -12,10 +12,11 @@ class PipelineTransfer {
   /// REQUIRES: all outlive this.
   PipelineTransfer(const Run& run, BodyWriter& writer, TensorParallel& tensor);
 
-  /// The compute stream waits for the activation (forward) or gradient (backward) of a slot.
-  void receive(Direction direction);
+  /// The compute stream waits for the activation (forward) or gradient (backward) of a slot:
+  /// `stream` is the whole of it, of which a rank may send a share.
+  void receive(Direction direction, Bytes stream);
   /// What the compute stream has made so far goes to the neighbour.
-  void send(Direction direction);
+  void send(Direction direction, Bytes stream);
 
  private:
   struct Way {
@@ -26,10 +27,11 @@ class PipelineTransfer {
     return direction == Direction::forward ? forward_ : backward_;
   }
 
+  [[nodiscard]] Bytes payload(Bytes stream) const;
+
   const Run& run_;
   BodyWriter& writer_;
   TensorParallel& tensor_;
-  Bytes payload_;
   Way forward_;
   Way backward_;
 };

@@ -84,7 +84,7 @@ double peak_without_states(const Run& run, const StageShape& shape) {
   const double again = saved_by_layer() - kept_by_layer(run.training.recompute);
   const double gathered =
       run.parallel.zero == 3
-          ? 2.0 * static_cast<double>(shape.embedding.parameters + shape.layer.parameters)
+          ? 2.0 * static_cast<double>(shape.embedding.parameters + shape.layer(0).work.parameters)
           : 0;
   return activations(run, 0) + again + gathered;
 }

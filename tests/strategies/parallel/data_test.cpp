@@ -87,7 +87,7 @@ TEST_CASE("overlapped gradients go bucket by bucket, the rest at the end", "[str
   run.stack.overlap_gradients = true;
   const StageShape shape = stage_shape(run, 0);
   SECTION("a bucket of a layer's size is full after every layer") {
-    run.stack.bucket.value = static_cast<double>(shape.layer.parameters) * 4_B;
+    run.stack.bucket.value = static_cast<double>(shape.layer(0).work.parameters) * 4_B;
     // The head's norm joins the first layer; eight layers; the embedding.
     CHECK(on_data_axis(lower(run), 0, CollectiveKind::all_reduce).count == 9);
   }

@@ -40,7 +40,8 @@ struct Units {
 Units units_of(const Run& run) {
   const StageShape shape = stage_shape(run, 0);
   return {static_cast<double>(shape.parameters), static_cast<double>(shape.embedding.parameters),
-          static_cast<double>(shape.layer.parameters), static_cast<double>(shape.head.parameters)};
+          static_cast<double>(shape.layer(0).work.parameters),
+          static_cast<double>(shape.head.parameters)};
 }
 
 Bytes bytes(const Program& program, CollectiveKind kind,
