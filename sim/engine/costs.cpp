@@ -34,6 +34,12 @@ void CostTable::ask(const RankBinding& binding, Rank rank, const Op& op) {
     ask_message(rank, binding.peers[send->peer], send->channel, send->payload);
   } else if (const auto* recv = std::get_if<Recv>(&op.action)) {
     ask_message(binding.peers[recv->peer], rank, recv->channel, recv->payload);
+  } else if (const auto* copy = std::get_if<HostCopy>(&op.action)) {
+    const auto [place, is_new] = host_copies_.try_emplace({rank, copy->direction, copy->bytes});
+    if (is_new) {
+      place->second =
+          number_routes(costs_.host_copy_of(program_, rank, copy->direction, copy->bytes));
+    }
   }
 }
 
@@ -78,6 +84,9 @@ void CostTable::time_lone_collectives() {
   for (const auto& [key, schedule] : messages_) {
     lone.add_message(schedule);
   }
+  for (const auto& [key, schedule] : host_copies_) {
+    lone.add_message(schedule);
+  }
   for (auto& [key, collective] : collectives_) {
     collective.alone = lone.time(std::get<GroupId>(key), collective.schedule);
   }
@@ -101,6 +110,10 @@ const RoutedCollective& CostTable::collective(GroupId group, const Collective& o
 const RoutedSchedule& CostTable::message(Rank from, Rank to, std::uint32_t channel,
                                          Bytes payload) const {
   return messages_.at({from, to, channel, payload});
+}
+
+const RoutedSchedule& CostTable::host_copy(Rank rank, const HostCopy& copy) const {
+  return host_copies_.at({rank, copy.direction, copy.bytes});
 }
 
 }  // namespace foretrain

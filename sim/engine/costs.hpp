@@ -47,10 +47,12 @@ class CostTable {
   [[nodiscard]] const RoutedCollective& collective(GroupId group, const Collective& op) const;
   [[nodiscard]] const RoutedSchedule& message(Rank from, Rank to, std::uint32_t channel,
                                               Bytes payload) const;
+  [[nodiscard]] const RoutedSchedule& host_copy(Rank rank, const HostCopy& copy) const;
 
  private:
   using CollectiveKey = std::tuple<GroupId, CollectiveKind, Bytes>;
   using MessageKey = std::tuple<Rank, Rank, std::uint32_t, Bytes>;
+  using HostCopyKey = std::tuple<Rank, CopyDirection, Bytes>;
 
   void ask(const RankBinding& binding, Rank rank, const Op& op);
   RoutedSchedule number_routes(const FlowSchedule& schedule);
@@ -67,6 +69,7 @@ class CostTable {
   std::unordered_map<std::uint64_t, Seconds> kernel_lists_;  // by list and device; never iterated
   std::map<CollectiveKey, RoutedCollective> collectives_;
   std::map<MessageKey, RoutedSchedule> messages_;
+  std::map<HostCopyKey, RoutedSchedule> host_copies_;
 };
 
 }  // namespace foretrain

@@ -258,6 +258,13 @@ class Player::StreamActor {
          player_.table_.message(peer, rank_, recv.channel, recv.payload));
   }
 
+  void play(const HostCopy& copy) {
+    flush();
+    const Seconds start = world_.now();
+    carry_out(player_.table_.host_copy(rank_, copy), std::nullopt, std::array{rank_});
+    book(start, start, world_.now());
+  }
+
   // The side that comes second carries the message and wakes the first.
   void meet(Postbox& box, Rank peer, bool is_sender, const RoutedSchedule& schedule) {
     flush();

@@ -25,7 +25,7 @@ class LoneCollectives {
 
   // What crosses links: every communication of the program has to be added.
   void add_collective(GroupId group, const RoutedSchedule& schedule);
-  void add_message(const RoutedSchedule& schedule);
+  void add_message(const RoutedSchedule& schedule);  ///< or a copy to or from a host
 
   /// How long a collective takes; nothing where it is not alone, or where its own flows share
   /// links. REQUIRES: all communications have been added.

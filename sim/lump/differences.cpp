@@ -17,10 +17,10 @@ namespace {
 
 /// What a node stands for.
 struct Subject {
-  enum class Kind : std::uint8_t { rank, group, channel, link };
+  enum class Kind : std::uint8_t { rank, group, channel, host_copies, link };
   Kind kind = Kind::rank;
-  std::size_t index = 0;  ///< of the rank, group, channel or link
-  bool is_route = false;  ///< one of several of the group or channel
+  std::size_t index = 0;  ///< of the rank (whose copies they are), group, channel or link
+  bool is_route = false;  ///< one of several of the group, channel or copies
 };
 
 /// What tells classes apart, and an instance of it; causes with one `what` are one.
@@ -85,6 +85,11 @@ class Explainer {
     }
     for (std::size_t channel = 0; channel < graph_.channels().size(); ++channel) {
       name_all(graph_.channels()[channel].communication, {Kind::channel, channel});
+    }
+    for (std::size_t rank = 0; rank < graph_.host_copies().size(); ++rank) {
+      if (graph_.host_copies()[rank]) {
+        name_all(*graph_.host_copies()[rank], {Kind::host_copies, rank});
+      }
     }
     for (std::size_t link = 0; link < graph_.link_nodes().size(); ++link) {
       if (graph_.link_nodes()[link]) {
@@ -225,6 +230,9 @@ class Explainer {
     if (slowest && other_slowest && capacity(*slowest) != capacity(*other_slowest)) {
       return links_differ(capacity(*slowest), capacity(*other_slowest));
     }
+    if (one.kind == Kind::host_copies) {
+      return {"copies to hosts that are wired in more than one way", ""};
+    }
     return {one.kind == Kind::group ? axis(one) + " groups that are placed in more than one way"
                                     : "messages to peers near and far",
             ""};
@@ -256,6 +264,8 @@ class Explainer {
                 ""};
       case Kind::channel:
         return {"messages over other numbers of links", ""};
+      case Kind::host_copies:
+        return {"copies to hosts over other numbers of links", ""};
     }
     throw InternalError("a node of no kind");
   }

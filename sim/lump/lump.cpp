@@ -30,6 +30,8 @@
 // factor.) The same argument reduces linear programs exactly: Grohe, Kersting, Mladenov, Selman,
 // "Dimension Reduction via Colour Refinement", ESA 2014.
 //
+// A rank's copies to and from its host are a communication with one member.
+//
 // Two ranks of a class may send to each other; their representative then sends to itself. And a
 // rank may have several peers of one class, such as both neighbours in a ring of equals: their
 // messages get channel numbers of their own.

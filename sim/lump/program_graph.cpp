@@ -4,11 +4,12 @@
 //             and direction)
 //   group     axis, questions, latencies and compute shares; joined to its members and its routes
 //   channel   likewise, for the messages from one rank to another
+//   copies    likewise, for what one rank copies to and from its host
 //   route     the transfers that take it: instance, phase, bytes, rate limit; joined to its links
 //             (label: how often it names the link)
 //   link      capacity
-// The only route of a group or channel is one node with it, of both colours and with both ends'
-// edges: whoever has the one has the other.
+// The only route of a group, channel or rank's copies is one node with it, of both colours and with
+// both ends' edges: whoever has the one has the other.
 #include "sim/lump/program_graph.hpp"
 
 #include <algorithm>
@@ -20,7 +21,7 @@
 namespace foretrain {
 namespace {
 
-enum NodeKind : std::uint64_t { kRank, kGroup, kChannel, kRoute, kLink };
+enum NodeKind : std::uint64_t { kRank, kGroup, kChannel, kRoute, kLink, kHostCopies };
 
 template <class T>
 void add_once(std::vector<T>& list, const T& item) {
@@ -63,6 +64,8 @@ SlotUse slots_used(const Body& body) {
       } else if (const auto* recv = std::get_if<Recv>(&op.action)) {
         reach(use.is_peer_used, recv->peer);
         use.is_peer_used[recv->peer] = true;
+      } else if (const auto* copy = std::get_if<HostCopy>(&op.action)) {
+        add_once(use.host_copies, *copy);
       }
     }
   }
@@ -84,6 +87,10 @@ ProgramGraph::ProgramGraph(const Program& program, const CostModel& costs)
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
     join_groups(Rank(rank));
     add_channels(Rank(rank));
+  }
+  host_copies_.resize(program.ranks.size());
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    add_host_copies(Rank(rank));
   }
 }
 
@@ -145,7 +152,7 @@ ProgramGraph::Asked ProgramGraph::ask_group(Rank front, GroupId group) const {
   }
   Asked asked;
   for (const SlotUse::Question& question : questions) {
-    asked.add({question.kind, question.payload, {}, 0},
+    asked.add({question.kind, {}, question.payload, {}, 0},
               costs_.collective_of(program_, group, question.kind, question.payload));
   }
   return asked;
@@ -196,9 +203,21 @@ ProgramGraph::Asked ProgramGraph::ask_channel(Rank from, Rank to) const {
   }
   Asked asked;
   for (const Bytes payload : payloads) {
-    asked.add({{}, payload, {}, 0}, costs_.message_of(program_, from, to, 0, payload));
+    asked.add({{}, {}, payload, {}, 0}, costs_.message_of(program_, from, to, 0, payload));
   }
   return asked;
+}
+
+void ProgramGraph::add_host_copies(Rank rank) {
+  Asked asked;
+  for (const HostCopy& copy : use_of(rank).host_copies) {
+    asked.add({{}, copy.direction, copy.bytes, {}, 0},
+              costs_.host_copy_of(program_, rank, copy.direction, copy.bytes));
+  }
+  if (!asked.shape.instances.empty()) {
+    host_copies_[rank.index()] = add(kHostCopies, 0, std::move(asked));
+    graph_.join(rank_nodes_[rank.index()], host_copies_[rank.index()]->node, 0);
+  }
 }
 
 // Most instances of a communication take the same routes with other bytes: one node for all of
@@ -238,9 +257,10 @@ Communication ProgramGraph::add(std::uint64_t kind, std::uint64_t name, Asked as
 ShapeId ProgramGraph::shape_id(std::uint64_t kind, std::uint64_t name, Shape shape) {
   std::vector<std::uint64_t> words = {kind, name, shape.instances.size()};
   for (const Instance& instance : shape.instances) {
-    words.insert(words.end(),
-                 {static_cast<std::uint64_t>(instance.kind), bits(instance.payload.value),
-                  bits(instance.compute_share), instance.latencies.size()});
+    words.insert(
+        words.end(),
+        {static_cast<std::uint64_t>(instance.kind), static_cast<std::uint64_t>(instance.direction),
+         bits(instance.payload.value), bits(instance.compute_share), instance.latencies.size()});
     for (const Seconds latency : instance.latencies) {
       words.push_back(bits(latency.value));
     }

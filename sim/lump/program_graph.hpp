@@ -24,13 +24,15 @@ struct SlotUse {
   std::vector<std::vector<Question>> collectives;  ///< by communicator slot
   std::vector<std::vector<Bytes>> sends;           ///< by peer slot
   std::vector<bool> is_peer_used;                  ///< by peer slot: sends or receives
+  std::vector<HostCopy> host_copies;
 };
 [[nodiscard]] SlotUse slots_used(const Body& body);
 
-/// One thing that a communicator or a message channel does: its question, and how long each phase
-/// waits before its flows start.
+/// One thing that a communicator, a message channel or a rank's host does: its question, and how
+/// long each phase waits before its flows start.
 struct Instance {
   CollectiveKind kind = CollectiveKind::all_reduce;  ///< of collectives
+  CopyDirection direction = CopyDirection::to_host;  ///< of copies
   Bytes payload;
   std::vector<Seconds> latencies;
   double compute_share = 0;
@@ -53,7 +55,8 @@ struct Shape {
 };
 using ShapeId = Id<struct ShapeKind>;
 
-/// A group with its collectives, or an ordered pair of ranks with its messages.
+/// A group with its collectives, an ordered pair of ranks with its messages, or a rank with its
+/// copies to and from its host.
 struct Communication {
   NodeId node;
   ShapeId shape;
@@ -79,6 +82,10 @@ class ProgramGraph {
   /// By GroupId; nothing for groups on which nobody issues a collective.
   [[nodiscard]] const std::vector<std::optional<Communication>>& groups() const { return groups_; }
   [[nodiscard]] const std::vector<Channel>& channels() const { return channels_; }
+  /// By Rank; nothing for ranks that copy nothing.
+  [[nodiscard]] const std::vector<std::optional<Communication>>& host_copies() const {
+    return host_copies_;
+  }
   [[nodiscard]] const Shape& shape_of(const Communication& communication) const {
     return shapes_[communication.shape.index()];
   }
@@ -108,6 +115,7 @@ class ProgramGraph {
   void add_groups();
   void join_groups(Rank rank);
   void add_channels(Rank rank);
+  void add_host_copies(Rank rank);
   Asked ask_group(Rank front, GroupId group) const;
   Asked ask_channel(Rank from, Rank to) const;
   Communication add(std::uint64_t kind, std::uint64_t name, Asked asked);
@@ -122,6 +130,7 @@ class ProgramGraph {
   std::vector<NodeId> rank_nodes_;
   std::vector<std::optional<Communication>> groups_;
   std::vector<Channel> channels_;
+  std::vector<std::optional<Communication>> host_copies_;
   std::vector<std::optional<NodeId>> link_nodes_;
   std::vector<std::uint32_t> times_;  // by LinkId: zero but while the links of a route are counted
   std::map<std::vector<std::uint64_t>, ShapeId> shape_ids_;

@@ -28,9 +28,18 @@ struct Schedules {
     }
     throw InternalError("a communication that the lumped program did not have");
   }
+  [[nodiscard]] const FlowSchedule& of(CopyDirection direction, Bytes bytes) const {
+    for (std::size_t i = 0; i < instances.size(); ++i) {
+      if (instances[i].direction == direction && instances[i].payload == bytes) {
+        return schedules[i];
+      }
+    }
+    throw InternalError("a copy that the lumped program did not have");
+  }
 };
 
-/// Answers for the groups and channels of a quotient, which its devices alone do not determine.
+/// Answers for the groups, channels and ranks of a quotient, which its devices alone do not
+/// determine.
 class QuotientCosts : public CostModel {
  public:
   using ChannelKey = std::tuple<Rank, Rank, std::uint32_t>;
@@ -42,6 +51,7 @@ class QuotientCosts : public CostModel {
   std::vector<Schedules> groups;             // by GroupId
   std::map<ChannelKey, Schedules> channels;  // by sender, receiver and number of their relation
   std::uint32_t channels_per_relation = 1;
+  std::vector<Schedules> host_copies;  // by simulated rank
 
   [[nodiscard]] const Network& network() const override { return links; }
   [[nodiscard]] Seconds kernel_time(const Kernel& kernel, DeviceId device) const override {
@@ -63,7 +73,12 @@ class QuotientCosts : public CostModel {
   }
   [[nodiscard]] FlowSchedule message_of(const Program&, Rank from, Rank to, std::uint32_t channel,
                                         Bytes payload) const override {
-    return channels.at({from, to, channel / channels_per_relation}).of({}, payload);
+    return channels.at({from, to, channel / channels_per_relation})
+        .of(CollectiveKind::all_reduce, payload);
+  }
+  [[nodiscard]] FlowSchedule host_copy_of(const Program&, Rank rank, CopyDirection direction,
+                                          Bytes bytes) const override {
+    return host_copies[rank.index()].of(direction, bytes);
   }
 
  private:
@@ -130,6 +145,7 @@ class QuotientMaker {
     add_ranks();
     add_groups();
     add_channels();
+    add_host_copies();
     for (std::size_t rank = 0; rank < out.ranks.size(); ++rank) {
       bind(Rank(rank));
     }
@@ -276,6 +292,14 @@ class QuotientMaker {
         costs_->channels[{from, to, relation}] = schedules_of(channel.communication);
       }
       note_ends(channel);
+    }
+  }
+
+  void add_host_copies() {
+    costs_->host_copies.reserve(lumped_.originals.size());
+    for (const Rank rank : lumped_.originals) {
+      const auto& copies = graph_.host_copies()[rank.index()];
+      costs_->host_copies.push_back(copies ? schedules_of(*copies) : Schedules{});
     }
   }
 

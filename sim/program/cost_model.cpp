@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/program/cost_model.hpp"
 
+#include "sim/core/error.hpp"
+
 namespace foretrain {
+
+FlowSchedule CostModel::host_copy(DeviceId, CopyDirection, Bytes) const {
+  throw InternalError("a platform that says nothing of its hosts cannot copy to them");
+}
+
+FlowSchedule CostModel::host_copy_of(const Program& program, Rank rank, CopyDirection direction,
+                                     Bytes bytes) const {
+  return host_copy(program.ranks[rank.index()].device, direction, bytes);
+}
 
 FlowSchedule CostModel::collective_of(const Program& program, GroupId group, CollectiveKind kind,
                                       Bytes payload) const {

@@ -29,6 +29,11 @@ class CostModel {
   [[nodiscard]] virtual FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                                     DeviceId to) const = 0;
 
+  /// How bytes get from a device to the memory of its host, or back, or how the host works through
+  /// them. Refused with an InternalError unless a platform knows better.
+  [[nodiscard]] virtual FlowSchedule host_copy(DeviceId device, CopyDirection direction,
+                                               Bytes bytes) const;
+
   /// Devices of one kind take the same time for every kernel. Unless a platform knows better, no
   /// two devices are of one kind.
   [[nodiscard]] virtual std::size_t device_kind(DeviceId device) const { return device.index(); }
@@ -38,11 +43,13 @@ class CostModel {
   /// Factor on the time of the run of kernels that is op number `op` of a rank's stream.
   [[nodiscard]] virtual double kernel_factor(Rank, std::size_t, std::size_t) const { return 1; }
 
-  // The same questions about the communicators and messages of a program.
+  // The same questions about the communicators, messages and ranks of a program.
   [[nodiscard]] virtual FlowSchedule collective_of(const Program& program, GroupId group,
                                                    CollectiveKind kind, Bytes payload) const;
   [[nodiscard]] virtual FlowSchedule message_of(const Program& program, Rank from, Rank to,
                                                 std::uint32_t channel, Bytes payload) const;
+  [[nodiscard]] virtual FlowSchedule host_copy_of(const Program& program, Rank rank,
+                                                  CopyDirection direction, Bytes bytes) const;
 };
 
 }  // namespace foretrain

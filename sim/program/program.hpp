@@ -72,6 +72,17 @@ struct Recv {
   Bytes payload;
 };
 
+/// Between a device and the memory of its host; or inside that memory: what the host's processors
+/// read and write there, as an optimizer that runs on them does.
+enum class CopyDirection : std::uint8_t { to_host, to_device, inside_host };
+
+/// The stream goes on when the last byte has arrived.
+struct HostCopy {
+  CopyDirection direction = CopyDirection::to_host;
+  Bytes bytes;
+  bool operator==(const HostCopy&) const = default;
+};
+
 /// Events order streams of one rank: a Wait blocks its stream until the Record has been reached.
 /// Each event is recorded exactly once; it may be waited for any number of times.
 struct Record {
@@ -103,7 +114,8 @@ struct Free {
   Bytes bytes;
 };
 
-using Action = std::variant<Kernels, Delay, Collective, Send, Recv, Record, Wait, Alloc, Free>;
+using Action =
+    std::variant<Kernels, Delay, Collective, Send, Recv, HostCopy, Record, Wait, Alloc, Free>;
 
 /// One entry of a stream. `micro_batch` and `chunk` are -1 where they mean nothing.
 struct Op {
@@ -132,6 +144,7 @@ struct Body {
   std::uint32_t num_events = 0;
   std::vector<Resident> resident;
   double allocator_slack = 0;  ///< times the most that comes and goes at once: MemoryClass::slack
+  Bytes host_bytes;            ///< of the host's memory, from before the step until after it
 };
 
 /// The ranks of one communicator in ring order, and the parallel axis they belong to.

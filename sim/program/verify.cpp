@@ -103,6 +103,10 @@ class Replay {
     require(delay.duration >= Seconds(0), where(id) + ": negative delay");
     return true;
   }
+  bool play(StreamId id, const HostCopy& copy) {
+    require(copy.bytes >= Bytes(0), where(id) + ": copies less than nothing");
+    return true;
+  }
   bool play(StreamId id, const Alloc& alloc) {
     held(id, alloc.memory) += alloc.bytes;
     return true;

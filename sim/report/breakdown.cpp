@@ -72,6 +72,9 @@ class Accountant {
       if (const std::string* axis = axis_of(ops[i])) {
         result_.bubble += up_to(to_picoseconds(spans[i].ready));
         result_.exposed[*axis] += up_to(to_picoseconds(spans[i].end));
+      } else if (std::holds_alternative<HostCopy>(ops[i].action)) {  // the host's own work
+        result_.bubble += up_to(to_picoseconds(spans[i].ready));
+        by_phase(ops[i].phase) += up_to(to_picoseconds(spans[i].end));
       }
     }
     result_.bubble += up_to(to_picoseconds(wait.end));
@@ -105,6 +108,9 @@ class Accountant {
       const GroupId group = binding_.communicators[collective->communicator];
       return &program_.text(program_.groups[group.index()].axis);
     }
+    if (const auto* copy = std::get_if<HostCopy>(&op.action)) {
+      return copy->direction == CopyDirection::inside_host ? nullptr : &host_axis_;
+    }
     const bool is_message =
         std::holds_alternative<Send>(op.action) || std::holds_alternative<Recv>(op.action);
     return is_message ? &message_axis_ : nullptr;
@@ -116,6 +122,7 @@ class Accountant {
   const std::vector<std::vector<Span>>& spans_;
   std::vector<RecordPlace> records_;
   const std::string message_axis_ = "pipeline";
+  const std::string host_axis_ = "host";
   Picoseconds booked_;
   Breakdown result_;
 };

@@ -35,7 +35,7 @@ struct Breakdown {
   Picoseconds optimizer;
   Picoseconds host;
   Picoseconds bubble;
-  std::map<std::string, Picoseconds> exposed;  ///< by parallel axis
+  std::map<std::string, Picoseconds> exposed;  ///< by parallel axis; "host": copies to and from it
 
   /// The sum of all parts; equals `step`.
   [[nodiscard]] Picoseconds total() const;

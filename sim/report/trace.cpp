@@ -86,6 +86,9 @@ class TraceWriter {
       text += message(send->payload, binding.peers[send->peer]);
     } else if (const auto* recv = std::get_if<Recv>(&op.action)) {
       text += message(recv->payload, binding.peers[recv->peer]);
+    } else if (const auto* copy = std::get_if<HostCopy>(&op.action)) {
+      text += fmt::format(R"(,"bytes":{:.0f},"direction":"{}")", copy->bytes.value,
+                          direction(copy->direction));
     }
     return text;
   }
@@ -100,6 +103,18 @@ class TraceWriter {
       text += (text.empty() ? "" : ",") + std::to_string(rank.value);
     }
     return text;
+  }
+
+  static std::string_view direction(CopyDirection direction) {
+    switch (direction) {
+      case CopyDirection::to_host:
+        return "to host";
+      case CopyDirection::to_device:
+        return "to device";
+      case CopyDirection::inside_host:
+        return "inside host";
+    }
+    return "";
   }
 
   static std::string_view phase(Phase phase) {

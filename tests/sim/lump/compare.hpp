@@ -68,6 +68,10 @@ class NudgedCosts : public CostModel {
                                             DeviceId to) const override {
     return costs_.point_to_point(payload, from, to);
   }
+  [[nodiscard]] FlowSchedule host_copy(DeviceId device, CopyDirection direction,
+                                       Bytes bytes) const override {
+    return costs_.host_copy(device, direction, bytes);
+  }
 
  private:
   const CostModel& costs_;

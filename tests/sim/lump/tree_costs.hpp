@@ -1,5 +1,6 @@
 // A tree of switches for tests of lumping: nodes below leaves below a spine. Nodes that share a
 // leaf share its ways up and down; every collective and every message takes more than one phase.
+// GPUs of a node share the memory of its host, and reach it through their ports.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -29,7 +30,8 @@ class TreeCosts : public PlatformCosts {
     const double per_leaf = static_cast<double>(sizes.nodes_per_leaf) / sizes.oversubscription;
     first_nic_ = add("gpu", kinds_.size(), BytesPerSecond(100e9));
     first_leaf_ = add("nic", nodes, kNicRate);
-    add("leaf", leaves, kNicRate * per_leaf);
+    first_memory_ = add("leaf", leaves, kNicRate * per_leaf);
+    add("memory", nodes, BytesPerSecond(120e9));
   }
 
   [[nodiscard]] std::size_t num_devices() const { return kinds_.size(); }
@@ -91,6 +93,17 @@ class TreeCosts : public PlatformCosts {
              FlowPhase{Seconds(3e-6), {{payload, links, BytesPerSecond(0)}}}}};
   }
 
+  /// The host takes a while to start; its own work crosses its memory twice.
+  [[nodiscard]] FlowSchedule host_copy(DeviceId device, CopyDirection direction,
+                                       Bytes bytes) const override {
+    const LinkId memory(first_memory_ + 2 * node_of(device));
+    std::vector<LinkId> links = {memory, memory};
+    if (direction != CopyDirection::inside_host) {
+      links[0] = direction == CopyDirection::to_host ? up(device) : down(device);
+    }
+    return {{FlowPhase{Seconds(4e-6), {{bytes, std::move(links), BytesPerSecond(0)}}}}};
+  }
+
  private:
   static constexpr BytesPerSecond kNicRate{10e9};
 
@@ -128,8 +141,9 @@ class TreeCosts : public PlatformCosts {
 
   TreeSizes sizes_;
   Network network_;
-  std::size_t first_nic_ = 0;   // link
-  std::size_t first_leaf_ = 0;  // link
+  std::size_t first_nic_ = 0;     // link
+  std::size_t first_leaf_ = 0;    // link
+  std::size_t first_memory_ = 0;  // link
   std::vector<std::size_t> kinds_;
 };
 
