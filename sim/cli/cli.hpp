@@ -52,6 +52,7 @@ struct Command {
 std::function<int()> add_simulate(CLI::App& app, Console& console);
 std::function<int()> add_memory(CLI::App& app, Console& console);
 std::function<int()> add_check(CLI::App& app, Console& console);
+std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);

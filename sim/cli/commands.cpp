@@ -14,12 +14,13 @@ namespace foretrain::cli {
 namespace {
 
 // clang-format off
-constexpr std::array<Command, 8> kCommands = {{
+constexpr std::array<Command, 9> kCommands = {{
     {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
     {"validate", "Hold predictions against published measurements", add_validate},
     {"check", "Read and resolve a run file, or a platform alone, without simulating it", add_check},
+    {"explain", "Show each quantity of a step with its formula, numbers and source", add_explain},
     {"collective", "Predict how long one collective takes, by payload", add_collective},
     {"calibrate", "Fit the numbers of a platform file to measurements", add_calibrate},
     {"list", "List models, platforms, stacks, schedules, algorithms", add_list},
