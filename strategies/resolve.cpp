@@ -55,10 +55,12 @@ class Check {
       size();
       batch();
       sharding();
+      check_experts(run_, diagnostics_);
     }
     layers();
     tensor();
     sequence();
+    check_context_kind(run_, diagnostics_);
     gpu_kinds();
     if (diagnostics_.empty()) {
       schedule();
