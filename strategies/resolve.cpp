@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -56,6 +57,7 @@ class Check {
       batch();
       sharding();
       check_experts(run_, diagnostics_);
+      check_expert_imbalance(file_, run_, diagnostics_);
     }
     layers();
     tensor();

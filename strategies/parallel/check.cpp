@@ -132,6 +132,13 @@ void check_experts(const Run& run, Diagnostics& diagnostics) {
   }
 }
 
+void check_expert_imbalance(const RunFile& file, const Run& run, Diagnostics& diagnostics) {
+  if (run.variation.expert_imbalance > 0 && (!run.model.moe || run.parallel.experts.degree == 1)) {
+    diagnostics.add(file.variation_places.expert_imbalance, "variation.expert_imbalance",
+                    "has no effect: no ranks share experts (parallel.expert)");
+  }
+}
+
 void check_context_kind(const Run& run, Diagnostics& diagnostics) {
   const GridKeys& keys = run.parallel.grid;
   const bool is_default = keys.context_kind == GridKeys{}.context_kind;

@@ -30,6 +30,9 @@ namespace foretrain {
 /// how popular its experts are, and this is the mean over the layers. 1 when all are alike.
 [[nodiscard]] double expert_load(const Run& run);
 
+/// An imbalance without ranks that share experts.
+void check_expert_imbalance(const RunFile& file, const Run& run, config::Diagnostics& diagnostics);
+
 /// Writes the boundaries of experts.
 class ExpertParallel {
  public:
