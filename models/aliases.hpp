@@ -54,9 +54,19 @@ inline constexpr std::array kModelAliases{
     config::Alias{"num_local_experts", "mixture_of_experts.experts"},
     config::Alias{"num_experts_per_tok", "mixture_of_experts.experts_per_token"}};
 inline constexpr std::array kExpertAliases{
-    config::Alias{"num_experts", "experts"}, config::Alias{"num_local_experts", "experts"},
+    config::Alias{"num_experts", "experts"},
+    config::Alias{"num_local_experts", "experts"},
     config::Alias{"num_experts_per_tok", "experts_per_token"},
     config::Alias{"moe_router_topk", "experts_per_token"},
-    config::Alias{"top_k", "experts_per_token"}};
+    config::Alias{"top_k", "experts_per_token"},
+    config::Alias{"intermediate_size", "ffn"},
+    config::Alias{"moe_intermediate_size", "ffn"},
+    config::Alias{"moe_ffn_hidden_size", "ffn"},
+    config::Alias{"shared_expert_intermediate_size", "shared_ffn"},
+    config::Alias{"moe_shared_expert_intermediate_size", "shared_ffn"},
+    config::Alias{"n_shared_experts", "shared_ffn"},
+    config::Alias{"num_shared_experts", "shared_ffn"},
+    config::Alias{"topk_group", "most_nodes"},
+    config::Alias{"node_limited_routing", "most_nodes"}};
 
 }  // namespace foretrain

@@ -23,18 +23,27 @@ template <class Number>
          (model.attention_output_bias ? hidden : Number{0});
 }
 
-/// All experts and the router, where there are several.
+/// One MLP of this inner width.
+template <class Number>
+[[nodiscard]] Number count_one_mlp(const Model& model, std::int64_t width) {
+  const auto hidden = static_cast<Number>(model.hidden);
+  const auto ffn = static_cast<Number>(width);
+  const Number into = static_cast<Number>(model.mlp == MlpKind::gated ? 2 : 1) * ffn;
+  return (into + ffn) * hidden + (model.mlp_bias ? into + hidden : Number{0});
+}
+
+/// All experts, the router and the gate, where there are several.
 template <class Number>
 [[nodiscard]] Number count_mlp(const Model& model) {
-  const auto hidden = static_cast<Number>(model.hidden);
-  const auto ffn = static_cast<Number>(model.ffn);
-  const Number into = static_cast<Number>(model.mlp == MlpKind::gated ? 2 : 1) * ffn;
-  const Number one = (into + ffn) * hidden + (model.mlp_bias ? into + hidden : Number{0});
   if (!model.moe) {
-    return one;
+    return count_one_mlp<Number>(model, model.ffn);
   }
+  const auto hidden = static_cast<Number>(model.hidden);
   const auto experts = static_cast<Number>(model.moe->experts);
-  return experts * one + experts * hidden;
+  const Number shared =
+      model.moe->shared_ffn > 0 ? count_one_mlp<Number>(model, model.moe->shared_ffn) : Number{0};
+  return experts * count_one_mlp<Number>(model, expert_ffn(model)) + experts * hidden + shared +
+         (model.moe->shared_gate ? hidden : Number{0});
 }
 
 /// Token embedding, position table, and the LM head when it has a matrix of its own.

@@ -22,12 +22,14 @@ double layer_products(const Model& model) {
   const double attention =
       hidden * head_dim * static_cast<double>(2 * model.heads + 2 * model.kv_heads);
   const double matrices = model.mlp == MlpKind::gated ? 3.0 : 2.0;
-  const double mlp = matrices * hidden * static_cast<double>(model.ffn);
   if (!model.moe) {
-    return attention + mlp;
+    return attention + matrices * hidden * static_cast<double>(model.ffn);
   }
-  return attention + mlp * static_cast<double>(model.moe->experts_per_token) +
-         hidden * static_cast<double>(model.moe->experts);
+  const std::int64_t visited =
+      model.moe->experts_per_token * expert_ffn(model) + model.moe->shared_ffn;
+  const std::int64_t routing = model.moe->experts + (model.moe->shared_gate ? 1 : 0);
+  return attention + matrices * hidden * static_cast<double>(visited) +
+         hidden * static_cast<double>(routing);
 }
 
 }  // namespace

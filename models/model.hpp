@@ -15,10 +15,15 @@ enum class NormKind : std::uint8_t { layer_norm, layer_norm_without_bias, rms_no
 enum class MlpKind : std::uint8_t { plain, gated };  ///< two matrices (GELU) or three (SwiGLU)
 enum class PositionKind : std::uint8_t { none, learned, rotary, alibi };
 
-/// Mixture of experts: every MLP is `experts` MLPs, of which each token visits `experts_per_token`.
+/// Mixture of experts: every MLP is `experts` MLPs, of which each token visits `experts_per_token`,
+/// and what every token visits besides (DeepSeek's and Qwen's shared experts).
 struct MixtureOfExperts {
   std::int64_t experts = 1;
   std::int64_t experts_per_token = 1;
+  std::int64_t ffn = 0;         ///< inner width of one expert; 0: the model's
+  std::int64_t shared_ffn = 0;  ///< inner width of all shared experts together; 0: there are none
+  bool shared_gate = false;     ///< a gate of `hidden` weights scales what they put out (Qwen)
+  std::int64_t most_nodes = 0;  ///< over which the experts of a token may be spread; 0: over all
   bool operator==(const MixtureOfExperts&) const = default;
 };
 
@@ -58,6 +63,11 @@ struct Model {
 
   bool operator==(const Model&) const = default;
 };
+
+/// The inner width of one expert. REQUIRES: the model has experts.
+[[nodiscard]] inline std::int64_t expert_ffn(const Model& model) {
+  return model.moe->ffn > 0 ? model.moe->ffn : model.ffn;
+}
 
 /// Trainable parameters of the whole model, to the digit, with the model's own vocabulary
 /// (unpadded). REQUIRES: as read by read_model or read_hugging_face, whose limits keep the count

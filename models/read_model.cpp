@@ -68,6 +68,13 @@ void read_experts(Reader& reader, Model& model) {
   MixtureOfExperts moe;
   moe.experts = table->count("experts", kExperts);
   moe.experts_per_token = table->count("experts_per_token", kExperts);
+  moe.ffn = table->maybe_count("ffn", kFfn).value_or(0);
+  moe.shared_ffn = table->maybe_count("shared_ffn", kFfn).value_or(0);
+  moe.shared_gate = table->get<bool>("shared_gate", false);
+  moe.most_nodes = table->maybe_count("most_nodes", kExperts).value_or(0);
+  if (moe.shared_gate && moe.shared_ffn == 0) {
+    table->fail("shared_gate", "has no effect without shared_ffn; remove it");
+  }
   table->finish(kExpertAliases);
   if (reader.diagnostics().size() == before && moe.experts_per_token > moe.experts) {
     table->fail("experts_per_token", fmt::format("experts_per_token = {} is more than experts = {}",

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/lower.hpp"
 
+#include <array>
 #include <utility>
 
+#include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -23,6 +25,8 @@ struct Groups {
   std::vector<GroupId> parameter;  // likewise
   std::vector<GroupId> replica;    // [tensor + T * (data % shard + shard * stage)]
   std::vector<GroupId> embedding;  // [tensor + data * T]
+  // Slot by slot where experts have a grid of their own: [place + stage * places].
+  std::array<std::vector<GroupId>, kNumGroupSlots> experts;
 };
 
 void add_stage_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
@@ -64,13 +68,55 @@ void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   }
 }
 
-Groups add_groups(const Layout& layout, bool is_sharded, ProgramBuilder& builder) {
+// The places of a stage in groups of `count` that are `step` apart.
+void add_partition(const Layout& layout, std::size_t stage, std::string_view axis,
+                   std::size_t count, std::size_t step, std::vector<GroupId>& groups,
+                   ProgramBuilder& builder) {
+  const std::size_t before = groups.size();
+  for (std::size_t place = 0; place < layout.num_places(); ++place) {
+    const std::size_t first = place - place / step % count * step;
+    groups.push_back(first == place
+                         ? add_group(builder, axis, layout.places(place, count, step, stage))
+                         : groups[before + first]);
+  }
+}
+
+void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
+                       ProgramBuilder& builder, Groups& groups) {
+  const auto degree = static_cast<std::size_t>(run.parallel.experts.degree);
+  const auto tensor = static_cast<std::size_t>(expert_tensor(run));
+  const auto replicas = static_cast<std::size_t>(expert_replicas(run));
+  const auto shards = static_cast<std::size_t>(expert_shards(run));
+  const auto on_node = static_cast<std::size_t>(experts_on_node(run));
+  const auto add = [&](std::uint32_t slot, std::string_view axis, std::size_t count,
+                       std::size_t step) {
+    add_partition(layout, stage, axis, count, step, groups.experts[slot], builder);
+  };
+  const std::size_t grid = degree * tensor;
+  add(kExpertGroup, "expert", degree, tensor);
+  add(kExpertTensorGroup, "expert tensor", tensor, 1);
+  if (expert_dispatch(run.stack.expert_dispatch).needs_nodes) {
+    add(kExpertNodeGroup, "expert", on_node, tensor);
+    add(kExpertRailGroup, "expert", degree / on_node, tensor * on_node);
+  }
+  add(kExpertDataGroup, "expert data", replicas, grid);
+  if (run.parallel.zero >= 1) {
+    add(kExpertParameterGroup, "expert data", shards, grid);
+    add(kExpertShardGroup, "expert data", shards, grid);
+    add(kExpertReplicaGroup, "expert data", replicas / shards, grid * shards);
+  }
+}
+
+Groups add_groups(const Run& run, const Layout& layout, ProgramBuilder& builder) {
   Groups groups;
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
     add_stage_groups(layout, stage, builder, groups);
     add_context_groups(layout, stage, builder, groups);
-    if (is_sharded) {
+    if (run.parallel.zero >= 1) {
       add_shard_groups(layout, stage, builder, groups);
+    }
+    if (has_expert_grid(run)) {
+      add_expert_groups(run, layout, stage, builder, groups);
     }
   }
   for (std::size_t d = 0; d < layout.data; ++d) {
@@ -80,6 +126,26 @@ Groups add_groups(const Layout& layout, bool is_sharded, ProgramBuilder& builder
     }
   }
   return groups;
+}
+
+// Neighbours in the pipeline, and among the ranks that share a sequence where messages go round
+// them.
+std::vector<Rank> peers_of(Rank rank, const Layout& layout) {
+  const std::size_t t = layout.tensor_index(rank);
+  const std::size_t d = layout.data_index(rank);
+  const std::size_t stage = layout.stage(rank);
+  const std::size_t first = d / layout.context * layout.context;
+  const std::size_t c = d - first;
+  std::vector<Rank> peers;
+  if (layout.pipeline > 1 || layout.context > 1) {
+    peers = {layout.rank(t, d, (stage + 1) % layout.pipeline),
+             layout.rank(t, d, (stage + layout.pipeline - 1) % layout.pipeline)};
+  }
+  if (layout.context > 1) {
+    peers.push_back(layout.rank(t, first + (c + 1) % layout.context, stage));
+    peers.push_back(layout.rank(t, first + (c + layout.context - 1) % layout.context, stage));
+  }
+  return peers;
 }
 
 RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
@@ -110,19 +176,22 @@ RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
   if (is_end) {
     fill(kEmbeddingGroup, groups.embedding, t + d * layout.tensor);
   }
-  if (layout.pipeline > 1) {
-    binding.peers = {layout.rank(t, d, (stage + 1) % layout.pipeline),
-                     layout.rank(t, d, (stage + layout.pipeline - 1) % layout.pipeline)};
+  for (std::uint32_t slot = kExpertGroup; slot <= kExpertParameterGroup; ++slot) {
+    fill(slot, groups.experts[slot], layout.place_of(rank) + stage * layout.num_places());
   }
+  binding.peers = peers_of(rank, layout);
   return binding;
 }
 
 }  // namespace
 
 Layout layout_of(const Run& run) {
-  return {static_cast<std::size_t>(run.parallel.tensor), static_cast<std::size_t>(run.replicas()),
+  return {static_cast<std::size_t>(run.parallel.tensor),
+          static_cast<std::size_t>(run.replicas()),
           static_cast<std::size_t>(run.parallel.pipeline),
-          static_cast<std::size_t>(run.parallel.context), static_cast<std::size_t>(run.shards())};
+          static_cast<std::size_t>(run.parallel.context),
+          static_cast<std::size_t>(run.shards()),
+          run.parallel.grid.order};
 }
 
 Program lower(const Run& run) {
@@ -131,7 +200,7 @@ Program lower(const Run& run) {
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
     builder.program.bodies.push_back(stage_body(run, static_cast<std::int64_t>(stage), builder));
   }
-  const Groups groups = add_groups(layout, run.parallel.zero >= 1, builder);
+  const Groups groups = add_groups(run, layout, builder);
   for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
     builder.program.ranks.push_back(bind(Rank(rank), layout, groups));
   }

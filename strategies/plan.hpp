@@ -13,6 +13,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/parallel/expert_keys.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -33,6 +34,7 @@ struct Training {
   Recompute recompute = Recompute::none;
   std::int64_t recompute_every = 1;  ///< only in every n-th layer
   std::optional<double> tokens;      ///< of the whole training
+  ExpertCapacity expert_capacity;
 };
 
 struct Parallel {
@@ -49,6 +51,8 @@ struct Parallel {
   std::string schedule = "1f1b";
   std::vector<std::int64_t> stage_layers;  ///< of each chunk, through the model; empty: all alike
   bool embedding_as_layer = false;         ///< the first and the last chunk hold one layer less
+  ExpertKeys experts;
+  GridKeys grid;
 };
 
 /// What a published TFLOP/s counts.

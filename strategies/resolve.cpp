@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -55,10 +56,13 @@ class Check {
       size();
       batch();
       sharding();
+      check_experts(run_, diagnostics_);
+      check_expert_imbalance(file_, run_, diagnostics_);
     }
     layers();
     tensor();
     sequence();
+    check_context_kind(run_, diagnostics_);
     gpu_kinds();
     if (diagnostics_.empty()) {
       schedule();

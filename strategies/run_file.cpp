@@ -44,7 +44,7 @@ constexpr std::array<Alias, 10> kRunAliases = {{
     {"collective", "[collectives]"},
 }};
 
-constexpr std::array<Alias, 14> kTrainingAliases = {{
+constexpr std::array<Alias, 18> kTrainingAliases = {{
     {"seq_length", "sequence_length"},
     {"seq_len", "sequence_length"},
     {"max_seq_len", "sequence_length"},
@@ -59,9 +59,13 @@ constexpr std::array<Alias, 14> kTrainingAliases = {{
     {"activation_checkpointing", "recompute"},
     {"gradient_checkpointing", "recompute"},
     {"train_tokens", "tokens"},
+    {"capacity_factor", "expert_capacity"},
+    {"moe_expert_capacity_factor", "expert_capacity"},
+    {"pad_to_capacity", "pad_experts"},
+    {"moe_pad_expert_input_to_capacity", "pad_experts"},
 }};
 
-constexpr std::array<Alias, 29> kParallelAliases = {{
+constexpr std::array<Alias, 38> kParallelAliases = {{
     {"tp", "tensor"},
     {"tensor_parallel", "tensor"},
     {"tensor_parallel_size", "tensor"},
@@ -91,6 +95,15 @@ constexpr std::array<Alias, 29> kParallelAliases = {{
     {"zero_optimization", "zero"},
     {"account_for_embedding_in_pipeline_split", "embedding_as_layer"},
     {"pipeline_model_parallel_layout", "stage_layers"},
+    {"ep", "expert"},
+    {"expert_parallel", "expert"},
+    {"expert_parallel_size", "expert"},
+    {"expert_model_parallel_size", "expert"},
+    {"etp", "expert_tensor"},
+    {"expert_tensor_parallel_size", "expert_tensor"},
+    {"cp_comm_type", "context_kind"},
+    {"context_parallel_algorithm", "context_kind"},
+    {"rank_order", "order"},
 }};
 
 Training read_training(Reader reader, RunFile& file) {
@@ -112,6 +125,7 @@ Training read_training(Reader reader, RunFile& file) {
                   "expected a count such as \"472 G\" or \"1.5 T\", got \"" + *tokens + "\"");
     }
   }
+  training.expert_capacity = read_expert_capacity(reader);
   file.batch_position = reader.position_of("global_batch");
   file.sequence_position = reader.position_of("sequence_length");
   file.precision_position = reader.position_of("precision");
@@ -137,6 +151,8 @@ Parallel read_parallel(Reader reader, RunFile& file) {
       "schedule", schedules, parallel.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b");
   parallel.stage_layers = reader.counts("stage_layers", Range{0, 100'000});
   parallel.embedding_as_layer = reader.get<bool>("embedding_as_layer", false);
+  parallel.experts = read_expert_keys(reader);
+  parallel.grid = read_grid_keys(reader);
   file.stage_layers_position = reader.position_of("stage_layers");
   file.embedding_as_layer_position = reader.position_of("embedding_as_layer");
   file.tensor_position = reader.position_of("tensor");

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "sim/config/catalogue.hpp"
+#include "strategies/parallel/experts/dispatch.hpp"
 
 namespace foretrain {
 namespace {
@@ -60,6 +61,7 @@ void read_kernels(config::Reader& reader, Stack& stack) {
   kernels.fused_dropout_add = reader.get<bool>("fused_dropout_add");
   kernels.fused_rotary = reader.get<bool>("fused_rotary");
   kernels.gathered_logits = reader.get<bool>("gathered_logits", false);
+  kernels.fp32_router = reader.get<bool>("fp32_router", false);
   for (const EagerKey& key : kEagerKeys) {
     Sourced<double> number = optional_number(reader, key.name, kMostBytes);
     kernels.*key.field = number.value;
@@ -74,6 +76,8 @@ void read_overlap(config::Reader& reader, Stack& stack) {
   stack.overlap_parameters = reader.get<bool>("overlap_parameters", false);
   stack.overlap_tensor_parallel = reader.get<bool>("overlap_tensor_parallel");
   stack.overlap_context = reader.get<bool>("overlap_context", false);
+  stack.expert_dispatch = read_expert_dispatch(reader);
+  stack.overlap_shared_experts = reader.get<bool>("overlap_shared_experts", false);
   stack.hidden_tensor_parallel = optional_number(reader, "hidden_tensor_parallel", 1);
   stack.exposed_gradients = optional_number(reader, "exposed_gradients", 1);
   stack.exposed_gathers = optional_number(reader, "exposed_gathers", 1);

@@ -4,19 +4,25 @@
 #include <algorithm>
 #include <cmath>
 
+#include "strategies/parallel/expert.hpp"
 #include "strategies/stage_layers.hpp"
 
 namespace foretrain {
 namespace {
 
-// Of the head's and the embedding's parameters a rank counts each once, also when it has both.
-std::int64_t parameters_of(const StageShape& shape) {
+std::int64_t in_layers(const StageShape& shape, std::int64_t Work::*count) {
   std::int64_t total = 0;
   for (std::int32_t chunk = 0; chunk < static_cast<std::int32_t>(shape.chunks); ++chunk) {
     for (std::int64_t i = 0; i < shape.layers_in(chunk); ++i) {
-      total += shape.layer(shape.layer_number(chunk, i)).work.parameters;
+      total += shape.layer(shape.layer_number(chunk, i)).work.*count;
     }
   }
+  return total;
+}
+
+// Of the head's and the embedding's parameters a rank counts each once, also when it has both.
+std::int64_t parameters_of(const StageShape& shape) {
+  std::int64_t total = in_layers(shape, &Work::parameters);
   if (shape.has_embedding) {
     total += shape.embedding.parameters;
   }
@@ -47,6 +53,8 @@ Shard shard_of(const Run& run) {
   shard.sequence_parallel = run.parallel.sequence_parallel;
   shard.dtype = run.training.precision;
   shard.kernels = run.stack.kernels;
+  shard.experts = {run.parallel.experts.degree, expert_tensor(run), expert_load(run),
+                   run.training.expert_capacity.factor, run.training.expert_capacity.is_padded};
   shard.kernels.weight_gradient_output_bytes =
       run.stack.accumulation == Accumulation::in_gemm ? 8 : 2;
   return shard;
@@ -74,6 +82,7 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
   }
   shape.head = head_work(run.model, shard, shape.has_embedding);
   shape.parameters = parameters_of(shape);
+  shape.expert_parameters = in_layers(shape, &Work::expert_parameters);
   return shape;
 }
 

@@ -21,10 +21,22 @@ inline constexpr std::uint32_t kReplicaGroup = 5;  ///< likewise: who holds the 
 inline constexpr std::uint32_t kParameterGroup = 6;  ///< who shares model states under ZeRO: a
                                                      ///< communicator of its own for gathers
 inline constexpr std::uint32_t kEmbeddingGroup = 7;  ///< the first and the last stage
-inline constexpr std::size_t kNumGroupSlots = 8;
-/// Slots of RankBinding::peers; the last stage's next is the first (chunks go round).
+// Where experts have a grid of their own:
+inline constexpr std::uint32_t kExpertGroup = 8;        ///< who shares the experts of a layer
+inline constexpr std::uint32_t kExpertTensorGroup = 9;  ///< who splits each of them
+inline constexpr std::uint32_t kExpertNodeGroup = 10;   ///< of kExpertGroup, those on one node
+inline constexpr std::uint32_t kExpertRailGroup = 11;   ///< likewise, one of each node
+inline constexpr std::uint32_t kExpertDataGroup = 12;   ///< who holds the same experts; and so on
+inline constexpr std::uint32_t kExpertShardGroup = 13;
+inline constexpr std::uint32_t kExpertReplicaGroup = 14;
+inline constexpr std::uint32_t kExpertParameterGroup = 15;
+inline constexpr std::size_t kNumGroupSlots = 16;
+/// Slots of RankBinding::peers; the last stage's next is the first (chunks go round), and so it is
+/// with the ranks that share a sequence.
 inline constexpr std::uint32_t kNextStage = 0;
 inline constexpr std::uint32_t kPreviousStage = 1;
+inline constexpr std::uint32_t kNextContext = 2;
+inline constexpr std::uint32_t kPreviousContext = 3;
 
 /// Layers that are computed alike, on one rank and for one micro-batch.
 struct LayerShape {
@@ -45,6 +57,7 @@ struct StageShape {
   bool has_embedding = false;               ///< chunk 0 of the first stage
   bool has_head = false;                    ///< last chunk of the last stage
   std::int64_t parameters = 0;              ///< on this rank
+  std::int64_t expert_parameters = 0;       ///< of these, in experts on a grid of their own
   Work embedding;
   Work head;
   std::vector<LayerShape> kinds;           ///< all that the model has

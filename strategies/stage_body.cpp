@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <span>
 
 #include "strategies/parallel/data.hpp"
@@ -32,14 +33,19 @@ class StageBody {
         writer_(builder, "stage " + std::to_string(stage)),
         tensor_(run, writer_),
         context_(run, writer_),
+        experts_(run, writer_),
         transfer_(run, writer_, tensor_),
-        data_(run, writer_),
+        data_(run, writer_, dense_holders(run)),
         schedule_(pipeline_schedule(run.parallel.schedule)),
         is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
         split_head_(split_backward(shape_.head)),
         backwards_done_(static_cast<std::size_t>(shape_.chunks), 0),
         weight_gradients_done_(backwards_done_) {
     tensor_.set_context(&context_);
+    tensor_.set_experts(&experts_);
+    if (has_expert_grid(run)) {
+      expert_data_.emplace(run, writer_, expert_holders(run));
+    }
   }
 
   Body write() {
@@ -52,11 +58,14 @@ class StageBody {
     } else {
       write_slots(slots);
       writer_.tag({Phase::optimizer});
-      data_.finish_gradients();
+      finish_gradients();
       sum_tied_embedding(run_, shape_, writer_);
       update();
     }
     data_.drop_gathered();
+    if (expert_data_) {
+      expert_data_->drop_gathered();
+    }
     writer_.tag({Phase::host});
     writer_.op(kCompute, "host, per step", Delay{run_.stack.host_per_step.value});
     return writer_.take();
@@ -82,7 +91,10 @@ class StageBody {
 
   void update() {
     write_update(run_, shape_, writer_);
-    data_.gather_parameters(shape_.parameters);
+    data_.gather_parameters(shape_.parameters - shape_.expert_parameters);
+    if (expert_data_ && shape_.expert_parameters > 0) {
+      expert_data_->gather_parameters(shape_.expert_parameters);
+    }
   }
 
   // The end of the step before, then this step up to where the next one takes over: what is late
@@ -98,8 +110,8 @@ class StageBody {
                Alloc{MemoryClass::activations, stored});
     write_slots(slots.first(late));
     writer_.tag({Phase::optimizer});
-    data_.gradients_ready(shape_.parameters, true);
-    data_.finish_gradients();
+    gradients_ready(shape_.parameters, shape_.expert_parameters, true);
+    finish_gradients();
     update();
     write_slots(slots.subspan(late));
     writer_.tag({Phase::optimizer});
@@ -127,10 +139,10 @@ class StageBody {
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       const Work& layer = layer_at(slot.chunk, i).work;
       label_layer(slot.chunk, i);
-      data_.enter(layer.parameters, true, slot.micro_batch);
+      enter(layer, true, slot.micro_batch);
       layer_gap(1, slot, Phase::forward);
       write(layer.forward, layer, Direction::forward);
-      data_.leave();
+      leave();
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
@@ -163,14 +175,14 @@ class StageBody {
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
-      data_.enter(layer.work.parameters, false, slot.micro_batch);
+      enter(layer.work, false, slot.micro_batch);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
       layer_backward(slot, layer, is_again);
-      data_.leave();
+      leave();
       if (is_whole) {
-        accumulate(layer.work.parameters, is_final);
+        accumulate(layer.work.parameters, is_final, layer.work.expert_parameters);
       }
     }
     if (shape_.is_first(slot.chunk)) {
@@ -202,7 +214,7 @@ class StageBody {
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
       write(layer.split.weight_gradient, layer.work, Direction::backward);
-      accumulate(layer.work.parameters, is_final);
+      accumulate(layer.work.parameters, is_final, layer.work.expert_parameters);
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
@@ -267,7 +279,7 @@ class StageBody {
 
   // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
   // stages end one by one they are all summed over replicas at once, before the update.
-  void accumulate(std::int64_t parameters, bool is_final) {
+  void accumulate(std::int64_t parameters, bool is_final, std::int64_t in_experts = 0) {
     if (run_.stack.accumulation == Accumulation::separate_16_bit ||
         run_.stack.accumulation == Accumulation::separate_fp32) {
       // Reads the new gradient and the sum, writes the sum.
@@ -277,7 +289,33 @@ class StageBody {
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
     if (!is_slanted_) {
-      data_.gradients_ready(parameters, is_final);
+      gradients_ready(parameters, in_experts, is_final);
+    }
+  }
+
+  // Experts on a grid of their own have other holders than the rest of a layer.
+  void enter(const Work& work, bool is_forward, std::int32_t micro_batch) {
+    data_.enter(work.parameters - work.expert_parameters, is_forward, micro_batch);
+    if (expert_data_ && work.expert_parameters > 0) {
+      expert_data_->enter(work.expert_parameters, is_forward, micro_batch);
+    }
+  }
+  void leave() {
+    data_.leave();
+    if (expert_data_) {
+      expert_data_->leave();
+    }
+  }
+  void gradients_ready(std::int64_t parameters, std::int64_t in_experts, bool is_final) {
+    data_.gradients_ready(parameters - in_experts, is_final);
+    if (expert_data_ && in_experts > 0) {
+      expert_data_->gradients_ready(in_experts, is_final);
+    }
+  }
+  void finish_gradients() {
+    data_.finish_gradients();
+    if (expert_data_) {
+      expert_data_->finish_gradients();
     }
   }
 
@@ -315,8 +353,10 @@ class StageBody {
   BodyWriter writer_;
   TensorParallel tensor_;
   ContextParallel context_;
+  ExpertParallel experts_;
   PipelineTransfer transfer_;
   DataParallel data_;
+  std::optional<DataParallel> expert_data_;  // of experts on a grid of their own
   const PipelineSchedule& schedule_;
   bool is_slanted_;  // stages end a step one after the other
   SplitBackward split_head_;

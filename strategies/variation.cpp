@@ -21,9 +21,11 @@ using config::Range;
 using config::Reader;
 using Place = VariationPlaces::Place;
 
-constexpr std::array<Alias, 5> kAliases = {{
+constexpr std::array<Alias, 7> kAliases = {{
     {"jitter", "kernel_jitter"},
     {"sigma", "kernel_jitter"},
+    {"imbalance", "expert_imbalance"},
+    {"load_imbalance", "expert_imbalance"},
     {"stragglers", "[[variation.gpus]]"},
     {"nodes", "[[variation.gpus]]"},
     {"nics", "[[variation.links]]"},
@@ -43,7 +45,8 @@ constexpr std::array<Alias, 4> kLinkAliases = {{
 constexpr Range kIndices{0, 10'000'000};
 constexpr double kLeastShare = 0.01;  // a GPU or link that does less than this is broken
 constexpr double kMostSpeed = 2;
-constexpr double kMostJitter = 1;  // at 1 one run of kernels in forty takes four times as long
+constexpr double kMostImbalance = 2;  // at 2 one expert in forty is fifty times as popular
+constexpr double kMostJitter = 1;     // at 1 one run of kernels in forty takes four times as long
 
 double read_number(Reader& table, std::string_view key, double least, double most) {
   const double number = table.get<double>(key);
@@ -294,8 +297,12 @@ Variation read_variation(Reader reader, VariationPlaces& places) {
   }
   variation.seed = static_cast<std::uint64_t>(
       reader.count("seed", 0, Range{0, std::numeric_limits<std::int64_t>::max()}));
-  if (reader.has("seed") && !has_jitter) {
-    reader.fail("seed", "has no effect without kernel_jitter; remove it");
+  if (reader.has("expert_imbalance")) {
+    variation.expert_imbalance = read_number(reader, "expert_imbalance", 0, kMostImbalance);
+    places.expert_imbalance = reader.position_of("expert_imbalance");
+  }
+  if (reader.has("seed") && !has_jitter && !reader.has("expert_imbalance")) {
+    reader.fail("seed", "has no effect without kernel_jitter or expert_imbalance; remove it");
   }
   for (Reader& entry : reader.children("gpus")) {
     places.gpus.push_back({entry.path(), entry.position()});
@@ -321,6 +328,10 @@ std::vector<std::string> describe(const Variation& variation) {
   if (variation.kernel_jitter > 0) {
     lines.push_back(fmt::format("every run of kernels times a lognormal factor, sigma {}, seed {}",
                                 show_number(variation.kernel_jitter), variation.seed));
+  }
+  if (variation.expert_imbalance > 0) {
+    lines.push_back(fmt::format("experts' popularity lognormal, sigma {}, seed {}",
+                                show_number(variation.expert_imbalance), variation.seed));
   }
   for (const GpuSpeed& gpu : variation.gpus) {
     lines.push_back(

@@ -34,7 +34,8 @@ struct LinkCapacity {
 
 /// [variation] as it is written, with what it comes to on the machine of a run.
 struct Variation {
-  double kernel_jitter = 0;  ///< standard deviation of the logarithm of a run of kernels' factor
+  double kernel_jitter = 0;     ///< standard deviation of the logarithm of a run of kernels' factor
+  double expert_imbalance = 0;  ///< standard deviation of the logarithm of an expert's popularity
   std::uint64_t seed = 0;
   std::vector<GpuSpeed> gpus;
   std::vector<LinkCapacity> links;
@@ -43,7 +44,9 @@ struct Variation {
   std::map<DeviceId, double> device_speeds;  ///< of devices that `gpus` names
   std::map<LinkId, double> link_capacities;  ///< of links that `links` names
 
-  [[nodiscard]] bool is_none() const { return kernel_jitter == 0 && gpus.empty() && links.empty(); }
+  [[nodiscard]] bool is_none() const {
+    return kernel_jitter == 0 && expert_imbalance == 0 && gpus.empty() && links.empty();
+  }
 };
 
 /// Where the entries of a Variation stand in the run file.
@@ -52,6 +55,7 @@ struct VariationPlaces {
     std::string key;  ///< "variation.gpus[0]"
     config::Position position;
   };
+  config::Position expert_imbalance;
   std::vector<Place> gpus;
   std::vector<Place> links;
 };

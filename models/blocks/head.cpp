@@ -47,6 +47,9 @@ Work head_work(const Model& model, const Shard& shard, bool holds_embedding) {
   }
   work.forward.push_back(
       blocks::memory_step("cross_entropy", MemoryOp::softmax, loss.forward * logits));
+  if (!is_gathered) {
+    work.forward.push_back({"sum_loss", Boundary::sum_loss, false});
+  }
 
   std::vector<Step> backward = {
       blocks::memory_step("cross_entropy_gradient", MemoryOp::softmax, loss.backward * logits)};

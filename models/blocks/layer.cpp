@@ -28,6 +28,12 @@ void require_divisible(const Model& model, const Shard& shard) {
   FORETRAIN_ASSERT(model.heads % shard.tensor == 0 && model.kv_heads % shard.tensor == 0 &&
                        model.ffn % shard.tensor == 0,
                    "tensor parallelism divides heads, kv_heads and ffn");
+  FORETRAIN_ASSERT(!model.moe || (model.moe->experts % shard.experts.degree == 0 &&
+                                  expert_ffn(model) % shard.expert_tensor() == 0 &&
+                                  model.moe->shared_ffn % shard.tensor == 0),
+                   "expert parallelism divides the experts, and tensor parallelism their widths");
+  FORETRAIN_ASSERT(!model.moe || !shard.dispatches() || !model.parallel_residual,
+                   "a parallel residual has one pair of boundaries for both branches");
 }
 
 }  // namespace
@@ -35,18 +41,24 @@ void require_divisible(const Model& model, const Shard& shard) {
 Work serial(const Model& model, const Shard& shard, const Branch& branch) {
   Work work;
   work.parameters = branch.norm.parameters + branch.inside.parameters + branch.residual.parameters;
+  work.expert_parameters = branch.inside.expert_parameters;
+  const auto boundary = [&branch](std::vector<Step>& steps, const Step& step) {
+    if (!branch.has_own_boundaries) {
+      steps.push_back(step);
+    }
+  };
   append(work.forward, branch.norm.forward);
-  work.forward.push_back(enter());
+  boundary(work.forward, enter());
   append(work.forward, branch.inside.forward);
-  work.forward.push_back(leave());
+  boundary(work.forward, leave());
   append(work.forward, branch.residual.forward);
 
   append(work.backward, branch.residual.backward);
-  work.backward.push_back(leave());
+  boundary(work.backward, leave());
   append(work.backward, branch.inside.backward);
   append(work.backward, branch.input_gradients);
   append(work.backward, branch.weight_gradients);
-  work.backward.push_back(enter());
+  boundary(work.backward, enter());
   append(work.backward, branch.norm.backward);
   work.backward.push_back(gradient_add(model, shard));
 

@@ -1,29 +1,66 @@
-// Mixture of experts without expert parallelism: every rank holds 1/t of every expert. A router
-// sends each token to k of E experts; the experts' products are grouped GEMMs over equal shares of
-// tokens x k / E rows each.
+// Mixture of experts. A router sends each token to k of E experts; the experts' products are
+// grouped GEMMs over equal shares of the rows that come to a rank.
+//
+// Where every rank holds 1/t of every expert, all of it stands inside the tensor-parallel region.
+// Where tokens travel to their experts (e ranks share them, t' split each), each rank routes the
+// tokens outside the region that are its own, and only the shared experts are a region, as
+// Megatron-Core has it (megatron/core/transformer/moe: token_dispatcher.py, shared_experts.py).
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
 #include "models/blocks/parts.hpp"
 
 namespace foretrain::blocks {
 namespace {
 
+/// Rows that an expert takes over the mean. With a capacity none takes more: what is above is
+/// dropped; or all take as much (Fedus et al. 2022, section 2.2).
+double rows_over_mean(const Shard& shard) {
+  const ExpertShard& experts = shard.experts;
+  const double load = shard.dispatches() ? experts.load : 1;  // all are on every rank
+  if (experts.capacity == 0) {
+    return load;
+  }
+  return experts.is_padded ? experts.capacity : std::min(load, experts.capacity);
+}
+
 struct Routed {
-  std::int64_t experts;
-  std::int64_t rows;  ///< of one expert, rounded up
-  double copies;      ///< elements of all copies of tokens, tokens x k x h
+  std::int64_t tokens;   ///< that this rank routes
+  std::int64_t experts;  ///< on this rank
+  std::int64_t rows;     ///< of one of them, rounded up
+  double copies;         ///< elements of the copies that this rank sends, tokens x k x h
+  double arrived;        ///< elements of the rows that come to it; as many without t'
+  std::int64_t ffn;      ///< of an expert, on this rank
 
   Routed(const Model& model, const Shard& shard)
-      : experts(model.moe->experts),
-        rows((shard.tokens() * model.moe->experts_per_token + experts - 1) / experts),
-        copies(inside(shard, model.hidden * model.moe->experts_per_token)) {}
+      : tokens(shard.tokens()), experts(model.moe->experts), rows(0), copies(0), arrived(0) {
+    double sources = 1;  // ranks whose tokens come here
+    if (shard.dispatches()) {
+      tokens /= shard.sequence_parallel ? shard.tensor : 1;
+      experts /= shard.experts.degree;
+      sources = static_cast<double>(shard.experts.degree * shard.expert_tensor());
+    }
+    ffn = expert_ffn(model) / (shard.dispatches() ? shard.expert_tensor() : shard.tensor);
+    const double sent =
+        static_cast<double>(tokens * model.moe->experts_per_token) * rows_over_mean(shard);
+    rows = static_cast<std::int64_t>(
+        std::ceil(sent * sources / static_cast<double>(model.moe->experts)));
+    copies = sent * static_cast<double>(model.hidden);
+    arrived = copies * static_cast<double>(shard.dispatches() ? shard.expert_tensor() : 1);
+  }
+
+  [[nodiscard]] double elements(std::int64_t width) const {
+    return static_cast<double>(tokens) * static_cast<double>(width);
+  }
 };
 
-// Every tensor-parallel rank routes all tokens itself, from replicated weights.
-Linear router_of(const Model& model, const Shard& shard) {
+// In the region every tensor-parallel rank routes all tokens itself, from replicated weights.
+Linear router_of(const Model& model, const Shard& shard, const Routed& routed) {
   return {{"router", "router_input_gradient", "router_weight_gradient", ""},
-          unquantized(shard.dtype),
+          shard.kernels.fp32_router ? Dtype::fp32 : unquantized(shard.dtype),
           1,
-          shard.tokens(),
+          routed.tokens,
           model.moe->experts,
           model.hidden,
           false};
@@ -33,13 +70,13 @@ Linear router_of(const Model& model, const Shard& shard) {
 // writes h. Backward of combine reads h once per copy and the copies (for the weights' gradients),
 // and writes k h; backward of dispatch sums k h into h.
 double sum_bytes(const Routed& routed, const Model& model, const Shard& shard) {
-  return activation_bytes(shard) * (routed.copies + inside(shard, model.hidden));
+  return activation_bytes(shard) * (routed.copies + routed.elements(model.hidden));
 }
 
 // The softmax over experts and the choice of k, in fp32: reads the router's output, writes
 // probabilities; its gradient reads both and writes.
-double routing_elements(const Model& model, const Shard& shard) {
-  return inside(shard, model.moe->experts);
+double routing_elements(const Model& model, const Routed& routed) {
+  return routed.elements(model.moe->experts);
 }
 
 struct Experts {
@@ -50,8 +87,7 @@ struct Experts {
 
 // Biases of both layers are held by the experts themselves: one row differs from the next.
 Experts experts_of(const Model& model, const Shard& shard, const Routed& routed) {
-  const std::int64_t ffn = model.ffn / shard.tensor;
-  const std::int64_t into = model.mlp == MlpKind::gated ? 2 * ffn : ffn;
+  const std::int64_t into = model.mlp == MlpKind::gated ? 2 * routed.ffn : routed.ffn;
   return {{{"experts_up", "experts_up_input_gradient", "experts_up_weight_gradient",
             "experts_up_bias_gradient"},
            shard.dtype,
@@ -67,72 +103,322 @@ Experts experts_of(const Model& model, const Shard& shard, const Routed& routed)
            routed.experts,
            routed.rows,
            model.hidden,
-           ffn,
+           routed.ffn,
            model.mlp_bias,
            true},
-          inside(shard, ffn * model.moe->experts_per_token)};
+          routed.arrived / static_cast<double>(model.hidden) * static_cast<double>(routed.ffn)};
 }
 
-// The copies of tokens stand on every rank whole, also with sequence parallelism: they are made
-// after the tokens have been gathered. Combine's gradient needs what the experts put out.
-std::vector<SavedTensor> saved_by(const Model& model, const Shard& shard, const Routed& routed,
-                                  const Work& activation, double inner) {
-  std::vector<SavedTensor> list = {
-      saved("router_input", activation_bytes(shard) * outside(shard, model.hidden)),
-      saved("router_probabilities", 4 * routing_elements(model, shard)),
-      saved("experts_input", linear_input_bytes(shard) * routed.copies)};
-  list.insert(list.end(), activation.saved.begin(), activation.saved.end());
-  list.push_back(saved("experts_down_input", linear_input_bytes(shard) * inner));
-  list.push_back(saved("experts_output", activation_bytes(shard) * routed.copies));
-  return list;
+// What every token visits: an MLP of its own, which every rank holds 1/t of.
+struct SharedExperts {
+  Linear up;
+  Linear down;
+  Linear gate;
+  double inner;
+};
+
+SharedExperts shared_of(const Model& model, const Shard& shard, const Routed& routed) {
+  const std::int64_t ffn = model.moe->shared_ffn / shard.tensor;
+  const std::int64_t into = model.mlp == MlpKind::gated ? 2 * ffn : ffn;
+  return {{{"shared_experts_up", "shared_experts_up_input_gradient",
+            "shared_experts_up_weight_gradient", "shared_experts_up_bias_gradient"},
+           shard.dtype,
+           1,
+           shard.tokens(),
+           into,
+           model.hidden,
+           model.mlp_bias},
+          {{"shared_experts_down", "shared_experts_down_input_gradient",
+            "shared_experts_down_weight_gradient", "shared_experts_down_bias_gradient"},
+           shard.dtype,
+           1,
+           shard.tokens(),
+           model.hidden,
+           ffn,
+           model.mlp_bias},
+          {{"shared_gate", "shared_gate_input_gradient", "shared_gate_weight_gradient", ""},
+           unquantized(shard.dtype),
+           1,
+           routed.tokens,
+           1,
+           model.hidden,
+           false},
+          inside(shard, ffn)};
 }
 
-void append_forward_steps(std::vector<Step>& steps, const Model& model, const Shard& shard,
-                          const Routed& routed, const Experts& experts, const Work& activation) {
-  const double e = activation_bytes(shard);
-  append_forward(steps, router_of(model, shard));
-  steps.push_back(
-      memory_step("routing", MemoryOp::softmax, (e + 4) * routing_elements(model, shard)));
-  steps.push_back(memory_step("dispatch", MemoryOp::streaming, 2 * e * routed.copies));
-  append_forward(steps, experts.up);
-  append(steps, activation.forward);
-  append_forward(steps, experts.down);
-  steps.push_back(memory_step("combine", MemoryOp::streaming, sum_bytes(routed, model, shard)));
+// The shared experts may run while tokens travel.
+void append_beside(std::vector<Step>& to, const std::vector<Step>& steps) {
+  to.reserve(to.size() + steps.size());
+  for (const Step& step : steps) {
+    to.push_back(step);
+    to.back().is_beside_experts = true;
+  }
+}
+
+/// All parts of one mixture, and its lists piece by piece.
+class Mixture {
+ public:
+  Mixture(const Model& model, const Shard& shard)
+      : model_(model),
+        shard_(shard),
+        routed_(model, shard),
+        router_(router_of(model, shard, routed_)),
+        experts_(experts_of(model, shard, routed_)),
+        shared_(shared_of(model, shard, routed_)),
+        activation_(activation_work(model, shard, experts_.inner)),
+        shared_activation_(activation_work(model, shard, shared_.inner)),
+        e_(activation_bytes(shard)) {}
+
+  [[nodiscard]] bool has_shared() const { return model_.moe->shared_ffn > 0; }
+  [[nodiscard]] std::int64_t expert_parameters() const {
+    return experts_.up.parameters() + experts_.down.parameters();
+  }
+  [[nodiscard]] std::int64_t parameters() const {
+    const std::int64_t gate = model_.moe->shared_gate ? shared_.gate.parameters() : 0;
+    return router_.parameters() + expert_parameters() +
+           (has_shared() ? shared_.up.parameters() + shared_.down.parameters() + gate : 0);
+  }
+
+  void route(std::vector<Step>& steps) const {
+    append_forward(steps, router_);
+    steps.push_back(
+        memory_step("routing", MemoryOp::softmax, (e_ + 4) * routing_elements(model_, routed_)));
+    steps.push_back(memory_step("dispatch", MemoryOp::streaming, 2 * e_ * routed_.copies));
+  }
+  void run_experts(std::vector<Step>& steps) const {
+    append_sort(steps, "sort_by_expert");
+    append_forward(steps, experts_.up);
+    append(steps, activation_.forward);
+    append_forward(steps, experts_.down);
+    append_sort(steps, "sort_by_rank");
+  }
+  void combine(std::vector<Step>& steps) const {
+    steps.push_back(
+        memory_step("combine", MemoryOp::streaming, sum_bytes(routed_, model_, shard_)));
+  }
+  [[nodiscard]] std::vector<Step> shared_up() const {
+    std::vector<Step> steps;
+    append_forward(steps, shared_.up);
+    append(steps, shared_activation_.forward);
+    return steps;
+  }
+  [[nodiscard]] std::vector<Step> shared_down() const {
+    std::vector<Step> steps;
+    append_forward(steps, shared_.down);
+    return steps;
+  }
+  // The gate's product, scaling by it, and the sum with what the routed experts made.
+  void add_shared(std::vector<Step>& steps, double elements) const {
+    if (model_.moe->shared_gate) {
+      append_forward(steps, shared_.gate);
+      steps.push_back(memory_step("shared_gate_scale", MemoryOp::streaming, 2 * e_ * elements));
+    }
+    steps.push_back(memory_step("shared_experts_add", MemoryOp::streaming, 3 * e_ * elements));
+  }
+
+  void combine_backward(std::vector<Step>& steps) const {
+    steps.push_back(memory_step("combine_gradient", MemoryOp::streaming, 3 * e_ * routed_.copies));
+  }
+  // All but the weight gradients of the first layer.
+  void run_experts_backward(std::vector<Step>& steps) const {
+    append_sort(steps, "sort_by_expert");
+    append_bias_gradient(steps, experts_.down, shard_);
+    append_input_gradient(steps, experts_.down);
+    append_weight_gradient(steps, experts_.down, shard_);
+    append(steps, activation_.backward);
+    append_bias_gradient(steps, experts_.up, shard_);
+    append_input_gradient(steps, experts_.up);
+  }
+  void up_weight_gradient(std::vector<Step>& steps) const {
+    append_weight_gradient(steps, experts_.up, shard_);
+    append_sort(steps, "sort_by_rank");
+  }
+  void route_backward(std::vector<Step>& steps) const {
+    steps.push_back(
+        memory_step("dispatch_gradient", MemoryOp::streaming, sum_bytes(routed_, model_, shard_)));
+    steps.push_back(memory_step("routing_gradient", MemoryOp::softmax,
+                                (4 + 4 + e_) * routing_elements(model_, routed_)));
+  }
+  void router_backward(std::vector<Step>& input, std::vector<Step>& weight) const {
+    append_input_gradient(input, router_);
+    input.push_back(memory_step("router_gradient_add", MemoryOp::streaming,
+                                3 * e_ * routed_.elements(model_.hidden)));
+    append_weight_gradient(weight, router_, shard_);
+  }
+  // The gate's gradient is a product of the two, summed over the width.
+  void add_shared_backward(std::vector<Step>& steps, double elements) const {
+    if (model_.moe->shared_gate) {
+      steps.push_back(
+          memory_step("shared_gate_scale_gradient", MemoryOp::streaming, 3 * e_ * elements));
+      append_input_gradient(steps, shared_.gate);
+      append_weight_gradient(steps, shared_.gate, shard_);
+    }
+  }
+  [[nodiscard]] std::vector<Step> shared_down_backward() const {
+    std::vector<Step> steps;
+    append_bias_gradient(steps, shared_.down, shard_);
+    append_input_gradient(steps, shared_.down);
+    append_weight_gradient(steps, shared_.down, shard_);
+    return steps;
+  }
+  // Without the two products, which the region's end wants by themselves.
+  [[nodiscard]] std::vector<Step> shared_activation_backward() const {
+    std::vector<Step> steps = shared_activation_.backward;
+    append_bias_gradient(steps, shared_.up, shard_);
+    return steps;
+  }
+  void shared_up_backward(std::vector<Step>& input, std::vector<Step>& weight) const {
+    append_input_gradient(input, shared_.up);
+    append_weight_gradient(weight, shared_.up, shard_);
+  }
+  // The gradients of the router's input and of the shared experts' are added.
+  void add_input_gradients(std::vector<Step>& steps, double elements) const {
+    steps.push_back(
+        memory_step("shared_experts_gradient_add", MemoryOp::streaming, 3 * e_ * elements));
+  }
+
+  // Combine's gradient needs what the experts put out, on the rank that sent the copies.
+  [[nodiscard]] std::vector<SavedTensor> saved_tensors() const {
+    std::vector<SavedTensor> list = {
+        saved("router_input", e_ * outside(shard_, model_.hidden)),
+        saved("router_probabilities", 4 * routing_elements(model_, routed_)),
+        saved("experts_input", linear_input_bytes(shard_) * routed_.arrived)};
+    list.insert(list.end(), activation_.saved.begin(), activation_.saved.end());
+    list.push_back(saved("experts_down_input", linear_input_bytes(shard_) * experts_.inner));
+    list.push_back(saved("experts_output", e_ * routed_.copies));
+    if (has_shared()) {
+      list.insert(list.end(), shared_activation_.saved.begin(), shared_activation_.saved.end());
+      list.push_back(saved("shared_down_input", linear_input_bytes(shard_) * shared_.inner));
+    }
+    if (model_.moe->shared_gate) {
+      list.push_back(saved("shared_experts_output", e_ * outside(shard_, model_.hidden)));
+    }
+    return list;
+  }
+
+  [[nodiscard]] Step boundary(std::string_view name, Boundary boundary) const {
+    return {name, boundary, false, false, routed_.copies};
+  }
+
+ private:
+  // Rows come rank by rank, and each expert wants its own next to one another.
+  void append_sort(std::vector<Step>& steps, std::string_view name) const {
+    if (shard_.experts.degree > 1 && routed_.experts > 1) {
+      steps.push_back(memory_step(name, MemoryOp::streaming, 2 * e_ * routed_.arrived));
+    }
+  }
+
+  const Model& model_;
+  const Shard& shard_;
+  Routed routed_;
+  Linear router_;
+  Experts experts_;
+  SharedExperts shared_;
+  Work activation_;
+  Work shared_activation_;
+  double e_;
+};
+
+// All between one pair of boundaries; the copies stand on every rank whole, also with sequence
+// parallelism: they are made after the tokens have been gathered.
+void write_in_region(Branch& branch, const Mixture& mixture, double elements) {
+  std::vector<Step>& forward = branch.inside.forward;
+  mixture.route(forward);
+  mixture.run_experts(forward);
+  mixture.combine(forward);
+  std::vector<Step>& back = branch.inside.backward;
+  if (mixture.has_shared()) {
+    append(forward, mixture.shared_up());
+    append(forward, mixture.shared_down());
+    mixture.add_shared(forward, elements);
+    mixture.add_shared_backward(back, elements);
+    append(back, mixture.shared_down_backward());
+    append(back, mixture.shared_activation_backward());
+  }
+  mixture.combine_backward(back);
+  mixture.run_experts_backward(back);
+  mixture.route_backward(back);
+  if (mixture.has_shared()) {
+    mixture.shared_up_backward(branch.input_gradients, branch.weight_gradients);
+    mixture.add_input_gradients(branch.input_gradients, elements);
+  }
+  std::vector<Step> router;
+  mixture.router_backward(branch.input_gradients, router);
+  mixture.up_weight_gradient(branch.weight_gradients);
+  append(branch.weight_gradients, router);
+}
+
+// Tokens travel. The two products of the shared experts stand before the two boundaries beside
+// which they may run.
+void write_dispatched(Branch& branch, const Mixture& mixture, double elements) {
+  const Step enter{"enter_tensor_parallel", Boundary::enter_tensor_parallel, false};
+  const Step leave{"leave_tensor_parallel", Boundary::leave_tensor_parallel, false};
+  const Step dispatch = mixture.boundary("dispatch_experts", Boundary::dispatch_experts);
+  const Step combine = mixture.boundary("combine_experts", Boundary::combine_experts);
+  branch.has_own_boundaries = true;
+
+  std::vector<Step>& forward = branch.inside.forward;
+  mixture.route(forward);
+  if (mixture.has_shared()) {
+    forward.push_back(enter);
+    append_beside(forward, mixture.shared_up());
+  }
+  forward.push_back(dispatch);
+  mixture.run_experts(forward);
+  if (mixture.has_shared()) {
+    append_beside(forward, mixture.shared_down());
+  }
+  forward.push_back(combine);
+  if (mixture.has_shared()) {
+    forward.push_back(leave);
+  }
+  mixture.combine(forward);
+  if (mixture.has_shared()) {
+    mixture.add_shared(forward, elements);
+  }
+
+  std::vector<Step>& back = branch.inside.backward;
+  if (mixture.has_shared()) {
+    mixture.add_shared_backward(back, elements);
+    back.push_back(leave);
+  }
+  mixture.combine_backward(back);
+  if (mixture.has_shared()) {
+    append_beside(back, mixture.shared_down_backward());
+  }
+  back.push_back(combine);
+  mixture.run_experts_backward(back);
+  mixture.up_weight_gradient(back);
+  if (mixture.has_shared()) {
+    std::vector<Step> shared = mixture.shared_activation_backward();
+    mixture.shared_up_backward(shared, shared);
+    append_beside(back, shared);
+  }
+  back.push_back(dispatch);
+  if (mixture.has_shared()) {
+    back.push_back(enter);
+  }
+  mixture.route_backward(back);
+  mixture.router_backward(back, back);
+  if (mixture.has_shared()) {
+    mixture.add_input_gradients(back, elements);
+  }
 }
 
 }  // namespace
 
 Branch moe_branch(const Model& model, const Shard& shard) {
-  const Routed routed(model, shard);
-  const Linear router = router_of(model, shard);
-  const Experts experts = experts_of(model, shard, routed);
-  const Work activation = activation_work(model, shard, experts.inner);
-  const double e = activation_bytes(shard);
+  const Mixture mixture(model, shard);
   Branch branch;
   branch.norm = norm_work(model, shard, {"mlp_norm", "mlp_norm_gradient", "mlp_norm_input"});
-  Work& inner = branch.inside;
-  inner.parameters = router.parameters() + experts.up.parameters() + experts.down.parameters();
-  append_forward_steps(inner.forward, model, shard, routed, experts, activation);
-  inner.saved = saved_by(model, shard, routed, activation, experts.inner);
-
-  std::vector<Step>& back = inner.backward;
-  back.push_back(memory_step("combine_gradient", MemoryOp::streaming, 3 * e * routed.copies));
-  append_bias_gradient(back, experts.down, shard);
-  append_input_gradient(back, experts.down);
-  append_weight_gradient(back, experts.down, shard);
-  append(back, activation.backward);
-  append_bias_gradient(back, experts.up, shard);
-  append_input_gradient(back, experts.up);
-  back.push_back(
-      memory_step("dispatch_gradient", MemoryOp::streaming, sum_bytes(routed, model, shard)));
-  back.push_back(memory_step("routing_gradient", MemoryOp::softmax,
-                             (4 + 4 + e) * routing_elements(model, shard)));
-  append_input_gradient(branch.input_gradients, router);
-  branch.input_gradients.push_back(
-      memory_step("router_gradient_add", MemoryOp::streaming, 3 * e * inside(shard, model.hidden)));
-  append_weight_gradient(branch.weight_gradients, experts.up, shard);
-  append_weight_gradient(branch.weight_gradients, router, shard);
-
+  branch.inside.parameters = mixture.parameters();
+  branch.inside.expert_parameters = shard.dispatches() ? mixture.expert_parameters() : 0;
+  if (shard.dispatches()) {
+    write_dispatched(branch, mixture, outside(shard, model.hidden));
+  } else {
+    write_in_region(branch, mixture, inside(shard, model.hidden));
+  }
+  branch.inside.saved = mixture.saved_tensors();
   branch.residual = residual_work(model, shard, false,
                                   {"mlp_dropout_add", "", "mlp_output_dropout", "mlp_add",
                                    "mlp_output_dropout_gradient", "", "mlp_output_dropout_mask"});

@@ -93,6 +93,7 @@ void append(std::vector<Step>& to, const std::vector<Step>& from) {
 
 void follow(Work& work, const Work& next) {
   work.parameters += next.parameters;
+  work.expert_parameters += next.expert_parameters;
   append(work.forward, next.forward);
   work.backward.insert(work.backward.begin(), next.backward.begin(), next.backward.end());
   work.saved.insert(work.saved.end(), next.saved.begin(), next.saved.end());

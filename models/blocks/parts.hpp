@@ -99,6 +99,7 @@ struct Branch {
   std::vector<Step> weight_gradients;  ///< likewise
   Work residual;                       ///< outside the region, after it
   bool has_output_bias = false;
+  bool has_own_boundaries = false;  ///< all in `inside`: no pair around it
 };
 [[nodiscard]] Branch attention_branch(const Model& model, const Shard& shard);
 [[nodiscard]] Branch mlp_branch(const Model& model, const Shard& shard);

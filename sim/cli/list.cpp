@@ -11,6 +11,8 @@
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/parallel/context/kind.hpp"
+#include "strategies/parallel/experts/dispatch.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -111,12 +113,15 @@ Rows list_collectives(const Catalogue&) {
   return rows;
 }
 
+Rows list_contexts(const Catalogue&) { return rows_of(context_kinds()); }
+Rows list_dispatches(const Catalogue&) { return rows_of(expert_dispatches()); }
+
 struct Kind {
   std::string_view name;
   Rows (*list)(const Catalogue&);
 };
 
-constexpr std::array<Kind, 8> kKinds = {{
+constexpr std::array<Kind, 10> kKinds = {{
     {"models", list_models},
     {"platforms", list_platforms},
     {"gpus", list_gpus},
@@ -125,6 +130,8 @@ constexpr std::array<Kind, 8> kKinds = {{
     {"stacks", list_stacks},
     {"schedules", list_schedules},
     {"collectives", list_collectives},
+    {"contexts", list_contexts},
+    {"dispatches", list_dispatches},
 }};
 
 struct Options {

@@ -14,6 +14,7 @@
 #include "sim/report/trace.hpp"
 #include "sim/study/lumping_text.hpp"
 #include "strategies/lower.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/platform_costs.hpp"
 
 namespace foretrain {
@@ -50,15 +51,25 @@ std::string title_of(const Run& run) {
 
 std::string layout_of_text(const Run& run) {
   const Parallel& parallel = run.parallel;
+  const GridKeys usual;
+  const std::string kind = parallel.grid.context_kind == usual.context_kind
+                               ? ""
+                               : fmt::format(" ({})", parallel.grid.context_kind);
   std::string text = fmt::format(
       "tensor {}{}  pipeline {}{}  data {}  zero {}{}   micro-batch {} x {}   {}", parallel.tensor,
       parallel.sequence_parallel ? " (sequence parallel)" : "", parallel.pipeline,
-      parallel.context > 1 ? fmt::format("  context {}", parallel.context) : "",
+      parallel.context > 1 ? fmt::format("  context {}{}", parallel.context, kind) : "",
       run.data_parallel(), parallel.zero,
       parallel.shard ? fmt::format(" (shard {})", *parallel.shard) : "", run.training.micro_batch,
       run.num_micro_batches(), parallel.schedule);
   if (parallel.virtual_stages > 1) {
     text += fmt::format(" x{}", parallel.virtual_stages);
+  }
+  if (has_expert_grid(run)) {
+    text += fmt::format("   expert {} x tensor {}", parallel.experts.degree, expert_tensor(run));
+  }
+  if (!(parallel.grid.order == usual.order)) {
+    text += fmt::format("   order {}", name_of(parallel.grid.order));
   }
   return text + fmt::format("   stack {}", run.stack.name);
 }

@@ -5,32 +5,51 @@
 #include <cmath>
 #include <utility>
 
+#include "strategies/parallel/expert.hpp"
+
 namespace foretrain {
 namespace {
 
 // Under ZeRO-3 gathers and reductions have a stream each: in one stream the gather for the next
 // layer would stand behind the reduction of this one.
-bool has_gradient_stream(const Run& run) {
-  return run.replicas() > 1 && (run.stack.overlap_gradients || run.parallel.zero == 3);
+bool has_gradient_stream(const Run& run, const Holders& holders) {
+  return holders.replicas > 1 && (run.stack.overlap_gradients || run.parallel.zero == 3);
 }
-bool has_parameter_stream(const Run& run) {
-  const bool is_sharded = run.parallel.zero >= 1 && run.shards() > 1;
+bool has_parameter_stream(const Run& run, const Holders& holders) {
+  const bool is_sharded = run.parallel.zero >= 1 && holders.shards > 1;
   return is_sharded && (run.parallel.zero == 3 || run.stack.overlap_parameters);
 }
 
 // fp8 and fp4 are the widths of GEMM inputs; parameters travel in 16 bit.
 Bytes wire_size(const Run& run) { return std::max(Bytes(2), size_of(run.training.precision)); }
 
-bool is_hybrid(const Run& run) { return run.parallel.zero >= 1 && run.shards() < run.replicas(); }
+bool is_hybrid(const Run& run, const Holders& holders) {
+  return run.parallel.zero >= 1 && holders.shards < holders.replicas;
+}
 
 }  // namespace
 
-DataParallel::DataParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
-  if (has_gradient_stream(run)) {
-    gradients_ = writer.add_stream("data");
+Holders dense_holders(const Run& run) {
+  Holders holders;
+  holders.replicas = run.replicas();
+  holders.shards = run.shards();
+  return holders;
+}
+
+Holders expert_holders(const Run& run) {
+  return {expert_replicas(run), run.parallel.zero == 0 ? 1 : expert_shards(run),
+          kExpertDataGroup,     kExpertShardGroup,
+          kExpertReplicaGroup,  kExpertParameterGroup,
+          "expert data",        "expert data parameters"};
+}
+
+DataParallel::DataParallel(const Run& run, BodyWriter& writer, const Holders& holders)
+    : run_(run), writer_(writer), holders_(holders) {
+  if (has_gradient_stream(run, holders)) {
+    gradients_ = writer.add_stream(holders.gradient_stream);
   }
-  if (has_parameter_stream(run)) {
-    parameters_ = writer.add_stream("data parameters");
+  if (has_parameter_stream(run, holders)) {
+    parameters_ = writer.add_stream(holders.parameter_stream);
   }
 }
 
@@ -124,34 +143,35 @@ void DataParallel::finish_gradients() {
 // ZeRO needs the sum of a rank's own shard only: a reduce-scatter moves half of an all-reduce
 // (Rajbhandari et al. 2020, section 7.1). Where shards are repeated, their sums are summed.
 void DataParallel::reduce(StreamIndex stream, double parameters) {
-  if (run_.replicas() == 1) {
+  if (holders_.replicas == 1) {
     return;
   }
   const Bytes payload = parameters * run_.stack.gradient_size();
   if (run_.parallel.zero == 0) {
     writer_.op(stream, "gradient all-reduce",
-               Collective{CollectiveKind::all_reduce, kDataGroup, payload});
+               Collective{CollectiveKind::all_reduce, holders_.data_group, payload});
     return;
   }
-  if (run_.shards() > 1) {
+  if (holders_.shards > 1) {
     writer_.op(stream, "gradient reduce-scatter",
                Collective{CollectiveKind::reduce_scatter,
-                          is_hybrid(run_) ? kShardGroup : kDataGroup, payload});
+                          is_hybrid(run_, holders_) ? holders_.shard_group : holders_.data_group,
+                          payload});
   }
-  if (is_hybrid(run_)) {
+  if (is_hybrid(run_, holders_)) {
     writer_.op(stream, "gradient shard all-reduce",
-               Collective{CollectiveKind::all_reduce, kReplicaGroup,
-                          payload / static_cast<double>(run_.shards())});
+               Collective{CollectiveKind::all_reduce, holders_.replica_group,
+                          payload / static_cast<double>(holders_.shards)});
   }
 }
 
 void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
   writer_.op(stream, "parameter all-gather",
-             Collective{CollectiveKind::all_gather, kParameterGroup, payload});
+             Collective{CollectiveKind::all_gather, holders_.parameter_group, payload});
 }
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
-  if (run_.shards() > 1 && parameters_ == kCompute) {
+  if (holders_.shards > 1 && parameters_ == kCompute) {
     all_gather(kCompute, static_cast<double>(parameters) * wire_size(run_));
   }
 }

@@ -10,10 +10,26 @@
 
 namespace foretrain {
 
+/// Who holds the same parameters, sums their gradients and shares their states: of experts on a
+/// grid of their own these are others than of the rest.
+struct Holders {
+  std::int64_t replicas = 1;
+  std::int64_t shards = 1;  ///< of the replicas, those that share model states under ZeRO
+  std::uint32_t data_group = kDataGroup;
+  std::uint32_t shard_group = kShardGroup;
+  std::uint32_t replica_group = kReplicaGroup;
+  std::uint32_t parameter_group = kParameterGroup;
+  std::string_view gradient_stream = "data";
+  std::string_view parameter_stream = "data parameters";
+};
+[[nodiscard]] Holders dense_holders(const Run& run);
+/// REQUIRES: has_expert_grid(run).
+[[nodiscard]] Holders expert_holders(const Run& run);
+
 class DataParallel {
  public:
   /// REQUIRES: run and writer outlive this.
-  DataParallel(const Run& run, BodyWriter& writer);
+  DataParallel(const Run& run, BodyWriter& writer, const Holders& holders);
 
   /// A unit of this many parameters (a layer, or embedding and head) is about to run forward
   /// (`is_forward`) or backward. ZeRO-3 gathers it, one unit ahead of compute.
@@ -39,6 +55,7 @@ class DataParallel {
 
   const Run& run_;
   BodyWriter& writer_;
+  Holders holders_;
   StreamIndex gradients_ = kCompute;   // stream of overlapped gradient collectives
   StreamIndex parameters_ = kCompute;  // stream of overlapped gathers
   std::int64_t pending_ = 0;           // parameters whose gradients wait for a full bucket

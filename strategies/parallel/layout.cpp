@@ -1,7 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/parallel/layout.hpp"
 
+#include "sim/core/error.hpp"
+
 namespace foretrain {
+
+std::size_t Layout::size(Axis axis) const {
+  switch (axis) {
+    case Axis::tensor:
+      return tensor;
+    case Axis::context:
+      return context;
+    case Axis::data:
+      return data / context;
+    case Axis::pipeline:
+      return pipeline;
+  }
+  throw InternalError("no such axis");
+}
+
+std::size_t Layout::stride(Axis axis) const {
+  std::size_t ranks = 1;
+  for (const Axis inner : order.axes) {
+    if (inner == axis) {
+      break;
+    }
+    ranks *= size(inner);
+  }
+  return ranks;
+}
+
+std::vector<Rank> Layout::places(std::size_t first, std::size_t count, std::size_t step,
+                                 std::size_t stage) const {
+  std::vector<Rank> members;
+  members.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    members.push_back(at_place(first + i * step, stage));
+  }
+  return members;
+}
 
 std::vector<Rank> Layout::tensor_group(std::size_t data_index, std::size_t stage) const {
   std::vector<Rank> members;

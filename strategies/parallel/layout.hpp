@@ -1,4 +1,4 @@
-// Which rank sits where in the grid of tensor, context, data and pipeline parallelism.
+// Which rank sits where in the grid of tensor, context, data, expert and pipeline parallelism.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -6,26 +6,47 @@
 #include <vector>
 
 #include "sim/core/ids.hpp"
+#include "strategies/parallel/rank_order.hpp"
 
 namespace foretrain {
 
-/// Ranks are numbered with tensor parallelism innermost, then data, then pipeline, as Megatron-LM
-/// and DeepSpeed do: tensor groups stay inside a node, stages are far apart.
+/// Ranks are numbered by tensor, context, data and pipeline coordinate, in `order`. Replicas (data
+/// times context coordinate) count context innermost.
+///
+/// Experts have a grid of their own over the ranks of a stage, which count as places: tensor
+/// coordinate innermost, then replica. Neighbours split an expert, then come the ranks that share
+/// the experts of a layer, then those that hold the same ones (as in Megatron-Core).
 struct Layout {
   std::size_t tensor = 1;
   std::size_t data = 1;  ///< replicas: ranks that hold the same parameters
   std::size_t pipeline = 1;
   std::size_t context = 1;  ///< of the replicas, neighbours that share a sequence; divides data
   std::size_t shard = 1;    ///< of the replicas, neighbours that share model states; divides data
+  RankOrder order;
 
   [[nodiscard]] std::size_t num_ranks() const { return tensor * data * pipeline; }
   [[nodiscard]] Rank rank(std::size_t tensor_index, std::size_t data_index,
                           std::size_t stage) const {
-    return Rank(tensor_index + tensor * (data_index + data * stage));
+    return Rank(tensor_index * stride(Axis::tensor) + data_index % context * stride(Axis::context) +
+                data_index / context * stride(Axis::data) + stage * stride(Axis::pipeline));
   }
-  [[nodiscard]] std::size_t tensor_index(Rank rank) const { return rank.index() % tensor; }
-  [[nodiscard]] std::size_t data_index(Rank rank) const { return rank.index() / tensor % data; }
-  [[nodiscard]] std::size_t stage(Rank rank) const { return rank.index() / (tensor * data); }
+  [[nodiscard]] std::size_t tensor_index(Rank rank) const { return coordinate(rank, Axis::tensor); }
+  [[nodiscard]] std::size_t data_index(Rank rank) const {
+    return coordinate(rank, Axis::context) + context * coordinate(rank, Axis::data);
+  }
+  [[nodiscard]] std::size_t stage(Rank rank) const { return coordinate(rank, Axis::pipeline); }
+
+  /// Ranks of a stage.
+  [[nodiscard]] std::size_t num_places() const { return tensor * data; }
+  [[nodiscard]] Rank at_place(std::size_t place, std::size_t stage) const {
+    return rank(place % tensor, place / tensor, stage);
+  }
+  [[nodiscard]] std::size_t place_of(Rank rank) const {
+    return tensor_index(rank) + tensor * data_index(rank);
+  }
+  /// `count` places from `first` on, `step` apart.
+  [[nodiscard]] std::vector<Rank> places(std::size_t first, std::size_t count, std::size_t step,
+                                         std::size_t stage) const;
 
   [[nodiscard]] std::vector<Rank> tensor_group(std::size_t data_index, std::size_t stage) const;
   [[nodiscard]] std::vector<Rank> data_group(std::size_t tensor_index, std::size_t stage) const;
@@ -44,6 +65,12 @@ struct Layout {
   [[nodiscard]] std::vector<Rank> model_group(std::size_t data_index) const;
 
  private:
+  [[nodiscard]] std::size_t size(Axis axis) const;
+  /// Ranks between neighbours on an axis.
+  [[nodiscard]] std::size_t stride(Axis axis) const;
+  [[nodiscard]] std::size_t coordinate(Rank rank, Axis axis) const {
+    return rank.index() / stride(axis) % size(axis);
+  }
   /// `count` replicas next to one another.
   [[nodiscard]] std::vector<Rank> neighbours(std::size_t tensor_index, std::size_t first,
                                              std::size_t count, std::size_t stage) const;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <optional>
 
+#include "strategies/parallel/expert.hpp"
+
 namespace foretrain {
 namespace {
 
@@ -11,7 +13,10 @@ Bytes whole(double count, Bytes each) { return Bytes(std::ceil((count * each).va
 
 // The share of the parameters that this rank updates.
 double updated(const Run& run, const StageShape& shape) {
-  return static_cast<double>(shape.parameters) / static_cast<double>(run.shards());
+  const auto experts = static_cast<double>(shape.expert_parameters);
+  const double dense = static_cast<double>(shape.parameters) - experts;
+  return dense / static_cast<double>(run.shards()) +
+         (experts > 0 ? experts / static_cast<double>(expert_shards(run)) : 0);
 }
 
 // The ranks that must have their parts of the norm before anyone updates; nothing when alone.

@@ -49,28 +49,38 @@ TensorParallel::TensorParallel(const Run& run, BodyWriter& writer) : run_(run), 
 
 void TensorParallel::write(const std::vector<Step>& steps, Direction direction, Bytes stream) {
   sent_ = stream;
-  bool is_in_core = false;
-  for (const Step& step : steps) {
-    if (context_ != nullptr && step.is_attention_core != is_in_core) {
-      is_in_core = step.is_attention_core;
-      is_in_core ? context_->before_core(direction) : context_->after_core(direction);
-    }
-    if (const auto* boundary = std::get_if<Boundary>(&step.what)) {
-      write_boundary(*boundary, direction);
+  for (auto step = steps.begin(); step != steps.end();) {
+    const auto end =
+        std::find_if(step, steps.end(), [](const Step& each) { return !each.is_attention_core; });
+    if (context_ != nullptr && step != end) {
+      context_->write({step, end}, direction);
+      step = end;
     } else {
-      const NameId name = writer_.builder().name(step.name);
-      std::visit(
-          [&](const auto& shape) {
-            if constexpr (!std::is_same_v<std::decay_t<decltype(shape)>, Boundary>) {
-              writer_.kernel(Kernel{name, shape});
-            }
-          },
-          step.what);
+      write_step(*step, direction);
+      ++step;
     }
   }
-  if (is_in_core) {
-    context_->after_core(direction);
+}
+
+void TensorParallel::write_step(const Step& step, Direction direction) {
+  if (const auto* boundary = std::get_if<Boundary>(&step.what)) {
+    if (*boundary == Boundary::dispatch_experts || *boundary == Boundary::combine_experts) {
+      FORETRAIN_ASSERT(experts_ != nullptr, "someone who sends tokens to experts");
+      experts_->boundary(*boundary, direction, step.elements);
+    } else {
+      write_boundary(*boundary, direction);
+    }
+    return;
   }
+  const NameId name = writer_.builder().name(step.name);
+  const bool is_held = step.is_beside_experts && experts_ != nullptr && experts_->holds_back();
+  std::visit(
+      [&](const auto& shape) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(shape)>, Boundary>) {
+          is_held ? experts_->hold(Kernel{name, shape}) : writer_.kernel(Kernel{name, shape});
+        }
+      },
+      step.what);
 }
 
 void TensorParallel::gather(Bytes stream) {
@@ -85,6 +95,10 @@ void TensorParallel::write_boundary(Boundary boundary, Direction direction) {
   }
   if (boundary == Boundary::gather_logits) {
     gather_logits(direction);
+    return;
+  }
+  if (boundary == Boundary::sum_loss) {
+    sum_loss(direction);
     return;
   }
   const auto kind = boundary_collective(boundary, direction, run_.parallel.sequence_parallel);
@@ -165,6 +179,16 @@ void TensorParallel::gather_logits(Direction direction) {
         static_cast<double>(padded_vocabulary(run_.model.vocabulary, shard.tensor));
     collective(kCompute, CollectiveKind::all_gather,
                logits * std::max(Bytes(2), size_of(run_.training.precision)));
+  }
+}
+
+// The loss over a vocabulary that is split: the maximum of every token's logits, and then the sum
+// of their exponentials, in fp32 (Shoeybi et al. 2019, section 3).
+void TensorParallel::sum_loss(Direction direction) {
+  if (direction == Direction::forward) {
+    const Bytes each = static_cast<double>(shard_of(run_).tokens()) * Bytes(4);
+    collective(kCompute, CollectiveKind::all_reduce, each);
+    collective(kCompute, CollectiveKind::all_reduce, each);
   }
 }
 

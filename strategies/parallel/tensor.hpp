@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "strategies/parallel/context.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -27,13 +28,17 @@ class TensorParallel {
   /// REQUIRES: outlives this. Keys and values of other ranks' tokens come and go around the
   /// attention core.
   void set_context(ContextParallel* context) { context_ = context; }
+  /// REQUIRES: outlives this. Tokens travel to experts and back.
+  void set_experts(ExpertParallel* experts) { experts_ = experts; }
   /// Gathers a scattered activation, in all this large, on arrival from another stage.
   void gather(Bytes stream);
 
  private:
+  void write_step(const Step& step, Direction direction);
   void write_boundary(Boundary boundary, Direction direction);
   void write_overlapped(CollectiveKind kind);
   void gather_logits(Direction direction);
+  void sum_loss(Direction direction);
   void collective(StreamIndex stream, CollectiveKind kind);
   void collective(StreamIndex stream, CollectiveKind kind, Bytes payload);
   void write_partly_hidden(CollectiveKind kind, bool is_input_gradient);
@@ -41,6 +46,7 @@ class TensorParallel {
   const Run& run_;
   BodyWriter& writer_;
   ContextParallel* context_ = nullptr;
+  ExpertParallel* experts_ = nullptr;
   StreamIndex stream_ = kCompute;
   Bytes sent_;  // at a boundary of what is being written
 };

@@ -85,6 +85,19 @@ experts_per_token = 2
   CHECK(model.moe == MixtureOfExperts{8, 2});
 }
 
+TEST_CASE("experts have widths of their own, and company", "[models]") {
+  const Model model = model_from_toml(
+      tiny_and("[mixture_of_experts]\nexperts = 8\nexperts_per_token = 2\nffn = 32\n"
+               "shared_ffn = 64\nshared_gate = true\nmost_nodes = 4"));
+  CHECK(model.moe == MixtureOfExperts{8, 2, 32, 64, true, 4});
+  CHECK(expert_ffn(model) == 32);
+  CHECK(mistakes_in_toml(tiny_and("[mixture_of_experts]\nexperts = 8\nexperts_per_token = 2\n"
+                                  "shared_gate = true")) ==
+        R"(m.toml:13:15: mixture_of_experts.shared_gate: has no effect without shared_ffn; remove it
+  shared_gate = true
+                ^)");
+}
+
 TEST_CASE("a published size holds to half a unit of its last digit", "[models]") {
   // 2 layers of 12 h^2 + 4 h without biases, the final norm 2 h, and 2 x 128 h:
   // 98,304 + 512 + 128 + 16,384 = 115,328.

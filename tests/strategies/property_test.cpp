@@ -9,6 +9,7 @@
 
 #include "sim/report/breakdown.hpp"
 #include "strategies/lower.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/platform_costs.hpp"
 #include "strategies/stage.hpp"
 #include "tests/strategies/counting.hpp"
@@ -89,40 +90,64 @@ namespace {
 
 double count_of(std::int64_t parameters) { return static_cast<double>(parameters); }
 
+/// One kind of parameters: those of experts on a grid of their own, or the rest.
+struct Kind {
+  std::string_view axis;
+  std::int64_t parameters;
+  std::int64_t replicas;
+  std::int64_t shards;
+  bool is_experts;
+};
+
 /// Parameters that ZeRO-3 gathers in a step, or that ZeRO-1 and -2 gather after it.
-double gathered_parameters(const Run& run, const StageShape& shape) {
-  if (run.shards() == 1) {
+double gathered_parameters(const Run& run, const StageShape& shape, const Kind& kind) {
+  if (kind.shards == 1) {
     return 0;
   }
   if (run.parallel.zero < 3 || run.parallel.pipeline > 1) {
-    return count_of(shape.parameters);
+    return count_of(kind.parameters);
+  }
+  if (kind.is_experts) {
+    return count_of(run.num_micro_batches() * 2 * kind.parameters);
   }
   const std::int64_t rows =
       padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
   const std::int64_t table = run.model.tied_embeddings ? rows * run.model.hidden : 0;
   return count_of(run.num_micro_batches()) *
-         count_of(2 * (shape.parameters + table) - shape.embedding.parameters);
+         count_of(2 * (kind.parameters + table) - shape.embedding.parameters);
 }
 
 /// Gradient bytes that a rank contributes to sums, over the step.
-double gradient_bytes(const Run& run, const StageShape& shape) {
+double gradient_bytes(const Run& run, const Kind& kind) {
   const double times =
       run.parallel.zero >= 2 && run.parallel.pipeline == 1 ? count_of(run.num_micro_batches()) : 1;
-  return times * count_of(shape.parameters) * run.stack.gradient_size().value;
+  return times * count_of(kind.parameters) * run.stack.gradient_size().value;
 }
 
-void check_data_axis(const Run& run, const Program& program, Rank rank, const StageShape& shape) {
-  const auto bytes = [&](CollectiveKind kind) {
-    return collectives(program, rank, "data", kind).bytes.value;
+void check_data_axis(const Run& run, const Program& program, Rank rank, const StageShape& shape,
+                     const Kind& kind) {
+  const auto bytes = [&](CollectiveKind which) {
+    return collectives(program, rank, kind.axis, which).bytes.value;
   };
-  const bool is_scattered = run.shards() > 1;
-  const bool is_repeated = run.shards() < run.replicas();
-  const double gradients = run.replicas() > 1 ? gradient_bytes(run, shape) : 0;
+  const bool is_scattered = kind.shards > 1;
+  const bool is_repeated = kind.shards < kind.replicas;
+  const double gradients = kind.replicas > 1 ? gradient_bytes(run, kind) : 0;
   CHECK_THAT(bytes(CollectiveKind::reduce_scatter), WithinRel(is_scattered ? gradients : 0, 1e-12));
   CHECK_THAT(bytes(CollectiveKind::all_reduce),
-             WithinRel(is_repeated ? gradients / count_of(run.shards()) : 0, 1e-12));
+             WithinRel(is_repeated ? gradients / count_of(kind.shards) : 0, 1e-12));
   CHECK_THAT(bytes(CollectiveKind::all_gather),
-             WithinRel(2 * gathered_parameters(run, shape), 1e-12));
+             WithinRel(2 * gathered_parameters(run, shape, kind), 1e-12));
+}
+
+void check_data_axes(const Run& run, const Program& program, Rank rank, const StageShape& shape) {
+  check_data_axis(
+      run, program, rank, shape,
+      {"data", shape.parameters - shape.expert_parameters, run.replicas(), run.shards(), false});
+  if (has_expert_grid(run)) {
+    check_data_axis(run, program, rank, shape,
+                    {"expert data", shape.expert_parameters, expert_replicas(run),
+                     run.parallel.zero == 0 ? 1 : expert_shards(run), true});
+  }
 }
 
 /// Layers of a stage that gather keys and values once more to compute attention again.
@@ -143,6 +168,9 @@ void check_context_axis(const Run& run, const Program& program, Rank rank,
                       count_of(width) * count_of(run.num_micro_batches());
   const std::int64_t layers = shape.num_layers();
   const bool is_shared = run.parallel.context > 1;
+  if (is_shared && run.parallel.grid.context_kind != "all-gather") {
+    return;
+  }
   const auto bytes = [&](CollectiveKind kind) {
     return collectives(program, rank, "context", kind).bytes.value;
   };
@@ -249,7 +277,7 @@ TEST_CASE("no two streams race for a communicator", "[strategies]") {
     INFO(describe(run));
     const Program program = lower(run);
     for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
-      const Rank rank(static_cast<std::size_t>(stage * run.parallel.tensor * run.replicas()));
+      const Rank rank = layout_of(run).rank(0, 0, static_cast<std::size_t>(stage));
       CHECK(HappensBefore(program.body_of(rank))
                 .orders_collectives(program.ranks[rank.index()].communicators));
     }
@@ -264,9 +292,9 @@ TEST_CASE("every program can finish and carries the bytes of its strategies", "[
     const Program program = lower(run);
     CHECK_NOTHROW(verify(program));
     for (std::int64_t stage = 0; stage < run.parallel.pipeline; ++stage) {
-      const Rank rank(static_cast<std::size_t>(stage * run.parallel.tensor * run.replicas()));
+      const Rank rank = layout_of(run).rank(0, 0, static_cast<std::size_t>(stage));
       const StageShape shape = stage_shape(run, stage);
-      check_data_axis(run, program, rank, shape);
+      check_data_axes(run, program, rank, shape);
       check_context_axis(run, program, rank, shape);
       check_tensor_axis(run, program, rank);
     }
@@ -313,10 +341,11 @@ TEST_CASE("more bandwidth never makes a step slower", "[strategies]") {
   for (int i = 0; i < 25; ++i) {
     const Run run = runs.next();
     INFO(describe(run));
-    const bool is_in_step = run.parallel.pipeline == 1 && run.parallel.zero < 3 &&
-                            !run.stack.overlap_gradients && !run.stack.overlap_parameters &&
-                            !run.stack.overlap_tensor_parallel && !run.stack.overlap_context &&
-                            run.stack.hidden_tensor_parallel.value == 0;
+    const bool is_in_step =
+        run.parallel.pipeline == 1 && run.parallel.zero < 3 && !run.stack.overlap_gradients &&
+        !run.stack.overlap_parameters && !run.stack.overlap_tensor_parallel &&
+        !run.stack.overlap_context && !run.stack.overlap_shared_experts &&
+        run.parallel.grid.context_kind != "ring" && run.stack.hidden_tensor_parallel.value == 0;
     const double most = 1 + (is_in_step ? 1e-9 : 1e-2);
     const double time = play_run(run).timeline.end.value;
     Run inside = run;

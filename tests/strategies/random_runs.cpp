@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "strategies/parallel/expert.hpp"
 #include "tests/models/fixtures.hpp"
 #include "tests/strategies/small_runs.hpp"
 
@@ -20,7 +21,10 @@ Run RandomRuns::next() {
     run.stack.kernels.attention = AttentionKernel::flash2;
   }
   draw_network(run.cluster);
-  return run;
+  draw_experts(run);
+  draw_context_kind(run);
+  draw_order(run);
+  return with_possible_dispatch(run);
 }
 
 void RandomRuns::draw_layout(Run& run) {
@@ -58,6 +62,60 @@ void RandomRuns::draw_sharding(Run& run) {
     }
     run.parallel.shard = shard;
   }
+}
+
+// Experts of half of the models that have some are on a grid of their own, where one fits.
+void RandomRuns::draw_experts(Run& run) {
+  if (!run.model.moe) {
+    return;
+  }
+  MixtureOfExperts& moe = *run.model.moe;
+  moe.ffn = coin() ? 0 : 128 * number(1, 4);
+  moe.shared_ffn = coin() ? 0 : 128 * number(1, 4);
+  moe.shared_gate = moe.shared_ffn > 0 && coin();
+  moe.most_nodes = number(0, 2);
+  run.training.expert_capacity.factor = coin() ? 0 : 0.5 * static_cast<double>(number(1, 3));
+  run.training.expert_capacity.is_padded = run.training.expert_capacity.factor > 0 && coin();
+  run.variation.expert_imbalance = coin() ? 0 : 0.5;
+  const auto& ways = expert_dispatches();
+  run.stack.expert_dispatch =
+      ways[static_cast<std::size_t>(number(0, static_cast<std::int64_t>(ways.size()) - 1))].name;
+  run.stack.overlap_shared_experts = coin();
+  if (run.parallel.tensor > 1 && !run.parallel.sequence_parallel) {
+    return;
+  }
+  run.parallel.experts.tensor = coin() ? 1 : run.parallel.tensor;
+  run.parallel.experts.degree = std::int64_t{1} << number(0, 3);
+  const std::int64_t grid = run.parallel.experts.degree * expert_tensor(run);
+  const std::int64_t block = run.parallel.tensor * run.shards();
+  const bool is_shared_evenly = !run.parallel.shard || block % grid == 0 || grid % block == 0;
+  if (run.parallel.tensor * run.replicas() % grid != 0 || !is_shared_evenly) {
+    run.parallel.experts = {};
+  }
+}
+
+void RandomRuns::draw_context_kind(Run& run) {
+  const auto& kinds = context_kinds();
+  const ContextKind& kind =
+      kinds[static_cast<std::size_t>(number(0, static_cast<std::int64_t>(kinds.size()) - 1))];
+  if (run.parallel.context > 1 && !kind.refuse(run)) {
+    run.parallel.grid.context_kind = kind.name;
+  }
+}
+
+void RandomRuns::draw_order(Run& run) {
+  auto& axes = run.parallel.grid.order.axes;
+  if (coin()) {
+    std::shuffle(axes.begin(), axes.end(), generator_);
+  }
+}
+
+Run with_possible_dispatch(Run run) {
+  const bool needs_nodes = expert_dispatch(run.stack.expert_dispatch).needs_nodes;
+  if (run.model.moe && needs_nodes && experts_on_node(run) == 0) {
+    run.stack.expert_dispatch = "all-to-all";
+  }
+  return run;
 }
 
 void RandomRuns::draw_model(Run& run) {
@@ -125,8 +183,10 @@ std::string describe(const Run& run) {
          text(parallel.context) + " shard " + text(run.shards()) + " hidden " +
          text(run.stack.hidden_tensor_parallel.value) + " exposed " +
          text(run.stack.exposed_gradients.value) + " " + text(run.stack.exposed_gathers.value) +
-         " blocking " + text(run.stack.blocking_sends) + " scatter " +
-         text(run.stack.scatter_gather);
+         " expert " + text(parallel.experts.degree) + " x " + text(expert_tensor(run)) + " " +
+         run.stack.expert_dispatch + " " + parallel.grid.context_kind + " " +
+         name_of(parallel.grid.order) + " blocking " + text(run.stack.blocking_sends) +
+         " scatter " + text(run.stack.scatter_gather);
 }
 
 }  // namespace foretrain::testing

@@ -27,11 +27,18 @@ class RandomRuns {
   void draw_layout(Run& run);
   void draw_sharding(Run& run);
   void draw_model(Run& run);
+  void draw_experts(Run& run);
+  void draw_context_kind(Run& run);
+  void draw_order(Run& run);
   void draw_stack(Stack& stack);
   void draw_network(Cluster& cluster);
 
   std::mt19937 generator_;
 };
+
+/// The same run with tokens that travel to every expert by themselves where its nodes hold
+/// different numbers of them.
+[[nodiscard]] Run with_possible_dispatch(Run run);
 
 /// What tells one such run from another, for messages.
 [[nodiscard]] std::string describe(const Run& run);

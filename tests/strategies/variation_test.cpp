@@ -246,8 +246,9 @@ run.toml:17:1: variation.links[1]: no link of this platform is called 'node 3 ni
 }
 
 TEST_CASE("an entry that would do nothing is refused", "[variation]") {
-  CHECK(mistakes_in(with("[variation]\nseed = 7\n")) ==
-        R"(run.toml:14:8: variation.seed: has no effect without kernel_jitter; remove it
+  CHECK(
+      mistakes_in(with("[variation]\nseed = 7\n")) ==
+      R"(run.toml:14:8: variation.seed: has no effect without kernel_jitter or expert_imbalance; remove it
   seed = 7
          ^)");
   CHECK(mistakes_in(with("[[variation.gpus]]\nnode = 3\nspeed = 1\n")) ==

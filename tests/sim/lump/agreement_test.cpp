@@ -57,7 +57,7 @@ class OddRuns {
     if (run.parallel.virtual_stages == 1) {
       run.parallel.zero = number(0, run.parallel.pipeline == 1 ? 3 : 2);
     }
-    return run;
+    return with_possible_dispatch(run);
   }
   std::int64_t number(std::int64_t least, std::int64_t most) {
     return std::uniform_int_distribution<std::int64_t>(least, most)(generator_);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/parallel/layout.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include "tests/support/catch.hpp"
@@ -38,6 +39,36 @@ TEST_CASE("tensor groups are neighbours, data groups a tensor group apart, stage
   CHECK(layout.data_group(1, 2) == ranks({13, 15, 17}));
   CHECK(layout.embedding_group(1, 2) == ranks({5, 23}));
   CHECK(layout.model_group(0) == ranks({0, 1, 6, 7, 12, 13, 18, 19}));
+}
+
+TEST_CASE("every order of the axes numbers every rank once", "[strategies]") {
+  RankOrder order;
+  int orders = 0;
+  std::sort(order.axes.begin(), order.axes.end());
+  do {
+    CHECK(parse_rank_order(name_of(order)) == order);
+    const Layout layout{2, 6, 4, 3, 1, order};
+    std::set<Rank> all;
+    for (std::size_t i = 0; i < layout.num_ranks(); ++i) {
+      const Rank rank(i);
+      CHECK(layout.at_place(layout.place_of(rank), layout.stage(rank)) == rank);
+      all.insert(layout.rank(i % 2, i / 2 % 6, i / 12));
+    }
+    CHECK(all.size() == layout.num_ranks());
+    ++orders;
+  } while (std::next_permutation(order.axes.begin(), order.axes.end()));
+  CHECK(orders == 24);
+}
+
+TEST_CASE("Llama 3 numbers data parallelism outside of the pipeline", "[strategies]") {
+  // T = 2, C = 3, D = 2, P = 4: rank = t + 2 (c + 3 (stage + 4 d)).
+  const Layout layout{2, 6, 4, 3, 1, *parse_rank_order("tensor-context-pipeline-data")};
+  CHECK(layout.rank(1, 2 + 3 * 1, 3) == Rank(1 + 2 * (2 + 3 * (3 + 4 * 1))));
+  CHECK(layout.context_group(0, 1, 0) == ranks({24, 26, 28}));
+  CHECK(layout.embedding_group(0, 0) == ranks({0, 18}));
+  CHECK_FALSE(parse_rank_order("tensor-context-data"));
+  CHECK_FALSE(parse_rank_order("tensor-tensor-data-pipeline"));
+  CHECK_FALSE(parse_rank_order(""));
 }
 
 TEST_CASE("the groups of an axis cover every rank once", "[strategies]") {

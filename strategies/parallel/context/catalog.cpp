@@ -1,0 +1,55 @@
+// The table of kinds of context parallelism.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+
+#include "sim/core/error.hpp"
+#include "strategies/parallel/context/kind.hpp"
+
+namespace foretrain {
+namespace {
+
+// clang-format off
+constexpr std::array<ContextKind, 3> kKinds = {{
+    {"all-gather", "Keys and values of all ranks are gathered before attention (Llama 3)",
+     refuse_no_context, all_gather_streams, write_all_gather},
+    {"ring", "Keys and values go from neighbour to neighbour while attention runs piece by piece",
+     refuse_ring, ring_streams, write_ring},
+    {"ulysses", "All-to-all before and after: each rank has all tokens of a share of the heads",
+     refuse_ulysses, ulysses_streams, write_ulysses},
+}};
+// clang-format on
+
+}  // namespace
+
+std::span<const ContextKind> context_kinds() { return kKinds; }
+
+const ContextKind& context_kind(std::string_view name) {
+  for (const ContextKind& kind : kKinds) {
+    if (kind.name == name) {
+      return kind;
+    }
+  }
+  throw InternalError("no kind of context parallelism called " + std::string(name));
+}
+
+void ContextCore::kernels() const {
+  for (const Step& step : steps) {
+    const NameId name = writer.builder().name(step.name);
+    std::visit(
+        [&](const auto& shape) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(shape)>, Boundary>) {
+            writer.kernel(Kernel{name, shape});
+          }
+        },
+        step.what);
+  }
+}
+
+Bytes keys_and_values(const Run& run, double tokens) {
+  const std::int64_t width = 2 * (run.model.kv_heads / run.parallel.tensor) * run.model.head_dim;
+  return tokens * static_cast<double>(width) *
+         std::max(Bytes(2), size_of(run.training.precision));  // fp8 is for GEMM inputs only
+}
+
+}  // namespace foretrain
