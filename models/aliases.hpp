@@ -83,8 +83,7 @@ inline constexpr std::array kExpertAliases{
     config::Alias{"first_k_dense_replace", "dense_layers"},
     config::Alias{"moe_layer_freq", "every"},
     config::Alias{"decoder_sparse_step", "every"},
-    config::Alias{"interleave_moe_layer_step", "every"},
-    config::Alias{"intermediate_size", "dense_ffn"}};
+    config::Alias{"interleave_moe_layer_step", "every"}};
 inline constexpr std::array kBlockAliases{config::Alias{"type", "kind"},
                                           config::Alias{"name", "kind"},
                                           config::Alias{"q_lora_rank", "query_rank"},

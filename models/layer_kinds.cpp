@@ -97,9 +97,6 @@ Model layer_model(const Model& model, std::size_t kind) {
     alike.mixer = {"attention", {}};
   }
   if (!traits.has_experts) {
-    if (model.moe && !traits.is_vision && model.pattern.dense_ffn > 0) {
-      alike.ffn = model.pattern.dense_ffn;
-    }
     alike.moe.reset();
   }
   alike.vision.reset();

@@ -42,7 +42,6 @@ struct BlockChoice {
 struct LayerPattern {
   std::int64_t dense_layers = 0;   ///< the first layers have an MLP where the others have experts
   std::int64_t experts_every = 1;  ///< after those, the last of every n has experts
-  std::int64_t dense_ffn = 0;      ///< width of the MLP of a layer without experts; 0: ffn
   std::int64_t full_attention_every = 0;  ///< the last of every n is attention over the whole
                                           ///< sequence, the others as `mixer` and `sliding_window`
                                           ///< say; 0: all are as those say
@@ -109,6 +108,11 @@ struct Model {
 /// The model with this kind's sizes and blocks, and without pattern and tower: blocks see only such
 /// models. With a vision tower kind 0 is its layers, and kind 1 the layer that takes the images in.
 [[nodiscard]] Model layer_model(const Model& model, std::size_t kind);
+
+/// Whether the first and the last stage of a pipeline both hold the token embedding.
+[[nodiscard]] inline bool shares_embedding(const Model& model) {
+  return model.tied_embeddings || model.multi_token_predictions > 0;
+}
 
 /// Trainable parameters of the whole model, to the digit, with the model's own vocabulary
 /// (unpadded). REQUIRES: as read by read_model or read_hugging_face, whose limits keep the count

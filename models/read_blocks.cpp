@@ -74,15 +74,6 @@ void read_blocks(Reader& reader, Model& model) {
 void read_expert_layers(Reader& table, Model& model) {
   model.pattern.dense_layers = table.count("dense_layers", 0, {0, kLayers.most});
   model.pattern.experts_every = table.count("every", 1, kLayers);
-  const bool has_dense = model.pattern.dense_layers > 0 || model.pattern.experts_every > 1;
-  if (has_dense) {
-    model.pattern.dense_ffn = table.count("dense_ffn", model.ffn, kFfn);
-  } else if (table.has("dense_ffn")) {
-    table.fail("dense_ffn",
-               "has no effect when every layer has experts; remove it, or say with "
-               "dense_layers or every which layers have none");
-    table.ignore("dense_ffn");
-  }
 }
 
 void read_attention_layers(Reader& reader, Model& model) {
