@@ -64,7 +64,7 @@ struct Model {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
-  std::int64_t ffn = 0;  ///< inner width of the MLP (of one expert)
+  std::int64_t ffn = 0;  ///< inner width of the MLP; of one expert where that says nothing else
   std::int64_t vocabulary = 0;
   MlpKind mlp = MlpKind::plain;
   NormKind norm = NormKind::layer_norm;
@@ -98,6 +98,7 @@ struct Model {
 [[nodiscard]] inline std::int64_t expert_ffn(const Model& model) {
   return model.moe->ffn > 0 ? model.moe->ffn : model.ffn;
 }
+
 /// Layers of one kind are computed alike. Kinds are numbered from 0 in the order of their first
 /// layer; there is at least one.
 [[nodiscard]] std::size_t num_layer_kinds(const Model& model);
