@@ -71,6 +71,33 @@ void read_blocks(Reader& reader, Model& model) {
   read_block(reader, "feed_forward", BlockRole::feed_forward, model, model.feed_forward);
 }
 
+void check_block_keys(Reader& reader, const Model& model) {
+  const auto refuse = [&](std::string_view key, bool is_used, const std::string& block) {
+    if (is_used && reader.has(key)) {
+      reader.fail(key, "has no effect on block '" + block + "'; remove it");
+    }
+  };
+  const std::string& mixer = model.mixer.name;
+  if (mixer != Model{}.mixer.name) {
+    refuse("sliding_window", model.sliding_window > 0, mixer);
+  }
+  if (mixer != Model{}.mixer.name && model.pattern.full_attention_every == 0) {
+    refuse("qk_norm", model.qk_norm, mixer);
+    refuse("qkv_bias", model.qkv_bias, mixer);
+    refuse("attention_output_bias", model.attention_output_bias, mixer);
+    refuse("bias", model.qkv_bias || model.attention_output_bias, mixer);
+    refuse("kv_heads", model.kv_heads != model.heads, mixer);
+    if (mixer_of(model).functions().has_state) {
+      refuse("position", model.position == PositionKind::rotary, mixer);
+    }
+  }
+  const std::string& other = model.feed_forward.name;
+  if (other != Model{}.feed_forward.name) {
+    refuse("mlp_bias", model.mlp_bias, other);
+    refuse("bias", model.mlp_bias, other);
+  }
+}
+
 void read_expert_layers(Reader& table, Model& model) {
   model.pattern.dense_layers = table.count("dense_layers", 0, {0, kLayers.most});
   model.pattern.experts_every = table.count("every", 1, kLayers);

@@ -11,6 +11,9 @@ namespace foretrain {
 /// [mixer] and [feed_forward]: a row of the table and the sizes that it has.
 /// REQUIRES: heads and hidden are read.
 void read_blocks(config::Reader& reader, Model& model);
+/// Reports keys that only softmax attention, or only an MLP, has, where no layer is one.
+/// REQUIRES: all other keys are read.
+void check_block_keys(config::Reader& reader, const Model& model);
 /// Which layers have experts: keys of [mixture_of_experts].
 void read_expert_layers(config::Reader& table, Model& model);
 /// sliding_window and full_attention_every. REQUIRES: the blocks are read.

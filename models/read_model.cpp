@@ -175,6 +175,7 @@ Model read_model(Reader& reader) {
   read_experts(reader, model);
   model.multi_token_predictions = reader.count("multi_token_predictions", 0, {0, 100});
   read_vision(reader, model);
+  check_block_keys(reader, model);
   model.published_parameters = reader.maybe_count("published_parameters", {1, kMostParameters});
   model.published_size = read_published_size(reader);
   reader.finish(kModelAliases);

@@ -83,6 +83,25 @@ TEST_CASE("a pattern of full attention needs something to differ from", "[models
             .pattern.full_attention_every == 2);
 }
 
+TEST_CASE("a key that means nothing to the model's blocks is refused", "[models]") {
+  const std::string linear =
+      "[mixer]\nkind = \"gated_linear_attention\"\nkey_dim = 128\nvalue_dim = 256\n";
+  for (const char* key : {"qk_norm = true\n", "qkv_bias = true\n", "attention_output_bias = true\n",
+                          "bias = true\n", "kv_heads = 4\n"}) {
+    INFO(key);
+    CHECK(contains(mistakes_in_toml(kBase + key + linear),
+                   "has no effect on block 'gated_linear_attention'; remove it"));
+    CHECK_FALSE(contains(mistakes_in_toml(kBase + "full_attention_every = 2\n" + key + linear),
+                         "has no effect"));
+  }
+  CHECK(contains(mistakes_in_toml(kBase + "sliding_window = 64\n" + linear),
+                 "sliding_window: has no effect on block 'gated_linear_attention'"));
+  CHECK(contains(mistakes_in_toml(kBase + linear),
+                 "position: has no effect on block 'gated_linear_attention'"));
+  CHECK(contains(mistakes_in_toml(kBase + "[feed_forward]\nkind = \"rwkv_channel_mix\"\n"),
+                 "unknown key 'mlp'"));
+}
+
 TEST_CASE("a norm that has no place is refused", "[models]") {
   CHECK(contains(mistakes_in_toml(kBase + "shared_norm = true\n"),
                  ("shared_norm: has no effect without parallel_residual = true")));
