@@ -27,8 +27,7 @@ void check_shape(config::Reader& reader, const Model& model, const ShapeKeys& ke
                             "same number of query heads",
                             keys.heads, model.heads, keys.kv_heads, model.kv_heads));
   }
-  if (const auto count = count_parameters<double>(model);
-      count > static_cast<double>(kMostParameters)) {
+  if (const auto count = rough_parameters(model); count > static_cast<double>(kMostParameters)) {
     reader.fail(keys.layers, fmt::format("{} layers of {} = {} make a model of {:.1e} parameters; "
                                          "at most {} are supported",
                                          model.layers, keys.hidden, model.hidden, count,

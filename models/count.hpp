@@ -1,8 +1,9 @@
-// The parameter count as one formula over any number type: int64 for the exact count, double for
-// the check that the exact count fits into int64.
+// Parts of the parameter count as formulas over any number type: int64 for the exact count, double
+// for the check that the exact count fits into int64.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "models/blocks/catalog.hpp"
 #include "models/model.hpp"
 
 namespace foretrain {
@@ -11,16 +12,6 @@ template <class Number>
 [[nodiscard]] Number count_norm(const Model& model) {
   return static_cast<Number>(model.hidden) *
          static_cast<Number>(model.norm == NormKind::layer_norm ? 2 : 1);
-}
-
-template <class Number>
-[[nodiscard]] Number count_attention(const Model& model) {
-  const auto hidden = static_cast<Number>(model.hidden);
-  const auto head_dim = static_cast<Number>(model.head_dim);
-  const Number qkv = static_cast<Number>(model.heads + 2 * model.kv_heads) * head_dim;
-  const Number inner = static_cast<Number>(model.heads) * head_dim;
-  return hidden * qkv + (model.qkv_bias ? qkv : Number{0}) + inner * hidden +
-         (model.attention_output_bias ? hidden : Number{0});
 }
 
 /// One MLP of this inner width.
@@ -56,12 +47,29 @@ template <class Number>
          (has_table ? static_cast<Number>(model.max_positions) * hidden : Number{0});
 }
 
+/// What a vision tower has beside its layers, with the projector into the language model.
 template <class Number>
-[[nodiscard]] Number count_parameters(const Model& model) {
-  const Number norm = count_norm<Number>(model);
-  const Number layer = count_attention<Number>(model) + count_mlp<Number>(model) + norm + norm;
-  return static_cast<Number>(model.layers) * layer + norm +
-         (model.embedding_norm ? norm : Number{0}) + count_embeddings<Number>(model);
+[[nodiscard]] Number count_around_tower(const Model& model) {
+  if (!model.vision) {
+    return Number{0};
+  }
+  const VisionTower& tower = *model.vision;
+  const auto hidden = static_cast<Number>(tower.hidden);
+  const auto inner = static_cast<Number>(tower.projector_hidden);
+  const auto out = static_cast<Number>(model.hidden);
+  const Number merged = static_cast<Number>(tower.merged_patches) * hidden;
+  const Number rows = static_cast<Number>(tower.patch_elements) +
+                      static_cast<Number>(tower.positions) +
+                      static_cast<Number>(tower.class_token ? 1 : 0) +
+                      static_cast<Number>(tower.patch_norm ? 2 : 0) + static_cast<Number>(2);
+  return rows * hidden + (merged * inner + inner) + (inner * out + out);
 }
+
+/// The two blocks of a layer of this kind together, and its norms.
+[[nodiscard]] BlockCount layer_count(const Model& model, std::size_t kind,
+                                     std::int64_t sequence_length);
+
+/// parameters() without the danger of overflow.
+[[nodiscard]] double rough_parameters(const Model& model);
 
 }  // namespace foretrain

@@ -62,10 +62,18 @@ void read_sizes(Reader& reader, Family family, Model& model) {
     model.heads = reader.count("num_attention_heads", model.heads, kHeads);
     model.ffn = reader.count("intermediate_size", model.ffn, kFfn);
     reader.ignore("max_position_embeddings");  // a limit of the model, not the length trained with
-    if (family != Family::gpt_neox) {
+    if (family == Family::deepseek_v3) {
+      reader.ignore("num_key_value_heads");  // as many as heads, once they are made from the rank
+      model.kv_heads = model.heads;
+      read_latent_attention(reader, model);
+      head_dim = model.head_dim;
+    } else if (family != Family::gpt_neox) {
       model.kv_heads = reader.count("num_key_value_heads",
                                     model.kv_heads > 0 ? model.kv_heads : model.heads, kHeads);
       head_dim = reader.maybe_count("head_dim", kHeadDim);
+      if (!head_dim && model.head_dim > 0) {
+        head_dim = model.head_dim;
+      }
     }
   }
   model.kv_heads = model.kv_heads > 0 ? model.kv_heads : model.heads;
@@ -75,8 +83,16 @@ void read_sizes(Reader& reader, Family family, Model& model) {
       head_dim || !is_sound ? head_dim.value_or(1) : head_dim_of(reader, model, keys_of(family));
 }
 
+bool has_attention_bias(Family family) {
+  return family == Family::llama || family == Family::gpt_neox || family == Family::qwen3 ||
+         family == Family::qwen3_moe || family == Family::gemma2;
+}
+
 void read_biases(Reader& reader, Family family, Model& model) {
-  if (family == Family::llama || family == Family::gpt_neox) {
+  if (family == Family::deepseek_v3) {
+    refuse_if_true(reader, "attention_bias", "biases of latent attention are not modelled");
+  }
+  if (has_attention_bias(family)) {
     const bool has_bias = reader.get<bool>("attention_bias", model.qkv_bias);
     model.qkv_bias = model.attention_output_bias = has_bias;
   }
@@ -122,7 +138,18 @@ void read_window(Reader& reader, Family family, Model& model) {
   if (family == Family::mistral || family == Family::mixtral) {
     model.sliding_window = reader.count("sliding_window", 0, {0, kPositions.most});
   }
-  if (family != Family::qwen2) {
+  if (family == Family::gemma2) {
+    model.sliding_window = reader.count("sliding_window", 4096, kPositions);
+    reader.ignore("layer_types");  // every published file alternates, as the class does
+    refuse_if_true(reader, "use_bidirectional_attention",
+                   "attention to later tokens is not modelled in this class");
+  }
+  if (family == Family::qwen3_moe) {
+    const auto window = reader.count("sliding_window", 4096, {0, kPositions.most});
+    model.sliding_window = reader.get<bool>("use_sliding_window", false) ? window : 0;
+    reader.ignore("max_window_layers");  // this class has no such key, though its files do
+  }
+  if (family != Family::qwen2 && family != Family::qwen3) {
     return;
   }
   reader.ignore("layer_types");  // follows from the three keys below
@@ -140,17 +167,27 @@ void read_window(Reader& reader, Family family, Model& model) {
   model.sliding_window = window;
 }
 
-void read_experts(Reader& reader, Model& model) {
+std::string_view experts_key(Family family) {
+  return family == Family::qwen3_moe     ? "num_experts"
+         : family == Family::deepseek_v3 ? "n_routed_experts"
+                                         : "num_local_experts";
+}
+
+void read_experts(Reader& reader, Family family, Model& model) {
   if (!model.moe) {
     return;
   }
-  model.moe->experts = reader.count("num_local_experts", model.moe->experts, kExperts);
+  const std::string_view key = experts_key(family);
+  model.moe->experts = reader.count(key, model.moe->experts, kExperts);
   model.moe->experts_per_token =
       reader.count("num_experts_per_tok", model.moe->experts_per_token, kExperts);
   if (model.moe->experts_per_token > model.moe->experts) {
     reader.fail("num_experts_per_tok",
-                fmt::format("num_experts_per_tok = {} is more than num_local_experts = {}",
-                            model.moe->experts_per_token, model.moe->experts));
+                fmt::format("num_experts_per_tok = {} is more than {} = {}",
+                            model.moe->experts_per_token, key, model.moe->experts));
+  }
+  if (family != Family::mixtral) {
+    read_expert_layers(reader, family, model);
   }
 }
 
@@ -174,7 +211,7 @@ Model read_family(Reader& reader, Family family) {
     read_rotary(reader, family, model);
   }
   read_window(reader, family, model);
-  read_experts(reader, model);
+  read_experts(reader, family, model);
   if (family == Family::gpt_neox) {
     model.parallel_residual = reader.get<bool>("use_parallel_residual", true);
   }

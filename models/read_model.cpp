@@ -8,6 +8,7 @@
 #include "models/aliases.hpp"
 #include "models/check_shape.hpp"
 #include "models/model.hpp"
+#include "models/read_blocks.hpp"
 
 namespace foretrain {
 namespace {
@@ -75,6 +76,7 @@ void read_experts(Reader& reader, Model& model) {
   if (moe.shared_gate && moe.shared_ffn == 0) {
     table->fail("shared_gate", "has no effect without shared_ffn; remove it");
   }
+  read_expert_layers(*table, model);
   table->finish(kExpertAliases);
   if (reader.diagnostics().size() == before && moe.experts_per_token > moe.experts) {
     table->fail("experts_per_token", fmt::format("experts_per_token = {} is more than experts = {}",
@@ -105,7 +107,7 @@ std::optional<PublishedSize> read_published_size(Reader& reader) {
 }
 
 void check_published(Reader& reader, const Model& model) {
-  const std::int64_t count = parameters(model);
+  const std::int64_t count = parameters(model) - multi_token_parameters(model);
   if (model.published_parameters && *model.published_parameters != count) {
     reader.fail("published_parameters",
                 fmt::format("this shape has {} parameters, not {}", with_commas(count),
@@ -120,6 +122,15 @@ void check_published(Reader& reader, const Model& model) {
   }
 }
 
+void check_norms(Reader& reader, const Model& model) {
+  if (model.shared_norm && !model.parallel_residual) {
+    reader.fail("shared_norm", "has no effect without parallel_residual = true; remove it");
+  }
+  if (model.branch_norms && model.parallel_residual) {
+    reader.fail("branch_norms", "with parallel_residual = true is not modelled");
+  }
+}
+
 void read_sizes(Reader& reader, Model& model) {
   const std::size_t before = reader.diagnostics().size();
   model.layers = reader.count("layers", kLayers);
@@ -130,7 +141,9 @@ void read_sizes(Reader& reader, Model& model) {
   const bool is_sound = reader.diagnostics().size() == before;
   model.head_dim = head_dim || !is_sound ? head_dim.value_or(1) : head_dim_of(reader, model, kKeys);
   model.vocabulary = reader.count("vocabulary", kVocabulary);
-  model.mlp = reader.choice<MlpKind>("mlp", kMlps);
+  read_blocks(reader, model);
+  const bool has_mlp = model.feed_forward.name == "mlp";
+  model.mlp = has_mlp ? reader.choice<MlpKind>("mlp", kMlps) : MlpKind::plain;
   // A plain MLP is four times as wide as the model unless said otherwise; a gated one has no
   // custom.
   model.ffn = model.mlp == MlpKind::plain ? reader.count("ffn", 4 * model.hidden, kFfn)
@@ -154,8 +167,15 @@ Model read_model(Reader& reader) {
   model.tied_embeddings = reader.get<bool>("tied_embeddings", false);
   model.parallel_residual = reader.get<bool>("parallel_residual", false);
   model.embedding_norm = reader.get<bool>("embedding_norm", false);
-  model.sliding_window = reader.count("sliding_window", 0, kPositions);
+  model.shared_norm = reader.get<bool>("shared_norm", false);
+  model.branch_norms = reader.get<bool>("branch_norms", false);
+  model.qk_norm = reader.get<bool>("qk_norm", false);
+  check_norms(reader, model);
+  read_attention_layers(reader, model);
   read_experts(reader, model);
+  model.multi_token_predictions = reader.count("multi_token_predictions", 0, {0, 100});
+  read_vision(reader, model);
+  check_block_keys(reader, model);
   model.published_parameters = reader.maybe_count("published_parameters", {1, kMostParameters});
   model.published_size = read_published_size(reader);
   reader.finish(kModelAliases);

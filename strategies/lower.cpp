@@ -242,9 +242,10 @@ double share_again(const Run& run) {
 
 Flops hardware_flops(const Run& run) {
   const std::int64_t length = run.training.sequence_length;
-  const Flops layers = forward_flops(run.model, length) - head_flops(run.model, length);
+  const Flops layers = forward_flops(run.model, length) - head_flops(run.model, length) -
+                       embedding_flops(run.model, length);
   const Flops core = attention_core_flops(run.model, length);
-  Flops again;  // of one sequence, were every layer recomputed; the head never is
+  Flops again;  // of one sequence, were every layer recomputed; nothing else ever is
   switch (run.training.recompute) {
     case Recompute::none:
       break;

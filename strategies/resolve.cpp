@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
+#include "strategies/architecture.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
@@ -201,8 +202,9 @@ class Check {
 
   void tensor() {
     divides("heads", run_.model.heads);
-    if (run_.model.kv_heads != run_.model.heads) {
-      divides("kv_heads", run_.model.kv_heads);
+    const std::int64_t kv_heads = run_.model.kv_heads;
+    if (kv_heads != run_.model.heads && run_.parallel.tensor % kv_heads != 0) {
+      divides("kv_heads", kv_heads);
     }
     divides("ffn", run_.model.ffn);
     if (run_.parallel.sequence_parallel && run_.parallel.tensor == 1) {
@@ -247,12 +249,7 @@ class Check {
                        "sequence_length " + text(length) + " is more than the " +
                            text(run_.model.max_positions) + " learned positions of the model");
     }
-    if (run_.model.sliding_window > 0 && run_.model.sliding_window < length) {
-      diagnostics_.add(file_.sequence_position, "training.sequence_length",
-                       "sequence_length " + text(length) + " is longer than the model's " +
-                           "sliding_window " + text(run_.model.sliding_window) +
-                           "; windowed attention is not modelled yet");
-    }
+    check_architecture(file_, run_, diagnostics_);
   }
 
   void gpu_kinds() {

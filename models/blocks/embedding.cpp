@@ -11,12 +11,9 @@ using blocks::inside;
 using blocks::memory_step;
 using blocks::outside;
 using blocks::row_step;
+using blocks::table_rows;
 
 constexpr std::int64_t kRowsDividedBy = 128;
-
-std::int64_t table_rows(const Model& model, const Shard& shard) {
-  return padded_vocabulary(model.vocabulary, shard.tensor) / shard.tensor;
-}
 
 // Looking up reads and writes a row per token. With t > 1, (t - 1) / t of the rows belong to other
 // ranks and are overwritten with zeros.
@@ -75,23 +72,34 @@ std::int64_t padded_vocabulary(std::int64_t vocabulary, std::int64_t tensor) {
 }
 
 Work embedding_work(const Model& model, const Shard& shard) {
+  return model.vision ? blocks::patch_work(model, shard)
+                      : blocks::text_embedding_work(model, shard);
+}
+
+namespace blocks {
+
+std::int64_t table_rows(const Model& model, const Shard& shard) {
+  return padded_vocabulary(model.vocabulary, shard.tensor) / shard.tensor;
+}
+
+Work text_embedding_work(const Model& model, const Shard& shard) {
   Work work;
   work.parameters = table_rows(model, shard) * model.hidden;
   work.stream_elements = inside(shard, model.hidden);
   append_lookup(work, model, shard);
   work.backward = lookup_gradient(model, shard);
   if (model.position == PositionKind::learned) {
-    blocks::follow(work, position_work(model, shard));
+    follow(work, position_work(model, shard));
   }
   if (model.embedding_norm) {
-    blocks::follow(work, blocks::norm_work(model, shard,
-                                           {"embedding_norm", "embedding_norm_gradient",
-                                            "embedding_norm_input"}));
+    follow(work, norm_work(model, shard,
+                           {"embedding_norm", "embedding_norm_gradient", "embedding_norm_input"}));
   }
   if (shard.kernels.dropout) {
-    blocks::follow(work, dropout_work(model, shard));
+    follow(work, dropout_work(model, shard));
   }
   return work;
 }
 
+}  // namespace blocks
 }  // namespace foretrain

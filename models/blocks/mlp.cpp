@@ -1,6 +1,8 @@
 // The MLP: up (and gate) column-parallel, down row-parallel, an activation between them.
 // SPDX-License-Identifier: Apache-2.0
+#include "models/blocks/catalog.hpp"
 #include "models/blocks/parts.hpp"
+#include "models/count.hpp"
 
 namespace foretrain::blocks {
 namespace {
@@ -44,34 +46,16 @@ Work gated_activation(const Model& model, const Shard& shard, double elements) {
   return work;
 }
 
-}  // namespace
-
-Work activation_work(const Model& model, const Shard& shard, double elements) {
-  return model.mlp == MlpKind::gated ? gated_activation(model, shard, elements)
-                                     : plain_activation(model, shard, elements);
-}
-
-Branch mlp_branch(const Model& model, const Shard& shard) {
-  if (model.moe) {
-    return moe_branch(model, shard);
-  }
+Branch branch_of(const Model& model, const Shard& shard) {
   const std::int64_t ffn = model.ffn / shard.tensor;
   const std::int64_t into = model.mlp == MlpKind::gated ? 2 * ffn : ffn;
-  const Linear up{
-      {"mlp_up", "mlp_up_input_gradient", "mlp_up_weight_gradient", "mlp_up_bias_gradient"},
-      shard.dtype,
-      1,
-      shard.tokens(),
-      into,
-      model.hidden,
-      model.mlp_bias};
-  const Linear down{{"mlp_down", "mlp_down_input_gradient", "mlp_down_weight_gradient", ""},
-                    shard.dtype,
-                    1,
-                    shard.tokens(),
-                    model.hidden,
-                    ffn,
-                    false};
+  Linear up = linear_layer(
+      {"mlp_up", "mlp_up_input_gradient", "mlp_up_weight_gradient", "mlp_up_bias_gradient"}, shard,
+      into, model.hidden);
+  up.has_bias = model.mlp_bias;
+  const Linear down =
+      linear_layer({"mlp_down", "mlp_down_input_gradient", "mlp_down_weight_gradient", ""}, shard,
+                   model.hidden, ffn);
   const Work activation = activation_work(model, shard, inside(shard, ffn));
   Branch branch;
   branch.norm = norm_work(model, shard, {"mlp_norm", "mlp_norm_gradient", "mlp_norm_input"});
@@ -93,11 +77,24 @@ Branch mlp_branch(const Model& model, const Shard& shard) {
   inner.saved.insert(inner.saved.end(), activation.saved.begin(), activation.saved.end());
   inner.saved.push_back(saved("mlp_down_input", linear_input_bytes(shard) * inside(shard, ffn)));
   branch.has_output_bias = model.mlp_bias;
-  branch.residual = residual_work(
-      model, shard, branch.has_output_bias,
-      {"mlp_dropout_add", "mlp_output_bias", "mlp_output_dropout", "mlp_add",
-       "mlp_output_dropout_gradient", "mlp_output_bias_gradient", "mlp_output_dropout_mask"});
+  branch.residual = feed_forward_residual(model, shard, branch.has_output_bias);
   return branch;
 }
+
+BlockCount count(const Model& model, std::int64_t) {
+  const auto parameters = count_mlp<std::int64_t>(model);
+  const double matrices = model.mlp == MlpKind::gated ? 3.0 : 2.0;
+  return {parameters, parameters,
+          matrices * static_cast<double>(model.hidden) * static_cast<double>(model.ffn), 0};
+}
+
+}  // namespace
+
+Work activation_work(const Model& model, const Shard& shard, double elements) {
+  return model.mlp == MlpKind::gated ? gated_activation(model, shard, elements)
+                                     : plain_activation(model, shard, elements);
+}
+
+BlockFunctions mlp() { return {branch_of, count, {}, nullptr, false}; }
 
 }  // namespace foretrain::blocks

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/blocks/catalog.hpp"
 #include "models/blocks/parts.hpp"
+#include "models/count.hpp"
 
 namespace foretrain::blocks {
 namespace {
@@ -424,5 +426,26 @@ Branch moe_branch(const Model& model, const Shard& shard) {
                                    "mlp_output_dropout_gradient", "", "mlp_output_dropout_mask"});
   return branch;
 }
+
+namespace {
+
+// A token visits as many experts as the router picks, and all of the router and what is shared.
+BlockCount count(const Model& model, std::int64_t) {
+  const MixtureOfExperts& moe = *model.moe;
+  const std::int64_t unvisited = moe.experts - moe.experts_per_token;
+  const auto expert = count_one_mlp<std::int64_t>(model, expert_ffn(model));
+  const double matrices = model.mlp == MlpKind::gated ? 3.0 : 2.0;
+  const std::int64_t width = moe.experts_per_token * expert_ffn(model) + moe.shared_ffn;
+  const std::int64_t routing = moe.experts + (moe.shared_gate ? 1 : 0);
+  const auto parameters = count_mlp<std::int64_t>(model);
+  const auto hidden = static_cast<double>(model.hidden);
+  return {parameters, parameters - unvisited * expert,
+          matrices * hidden * static_cast<double>(width) + hidden * static_cast<double>(routing),
+          0};
+}
+
+}  // namespace
+
+BlockFunctions mixture_of_experts() { return {moe_branch, count, {}, nullptr, false}; }
 
 }  // namespace foretrain::blocks

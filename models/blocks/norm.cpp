@@ -33,6 +33,19 @@ Work norm_work(const Model& model, const Shard& shard, const NormNames& names) {
   return work;
 }
 
+// The same passes over tensors that no rank shares out by tokens. The weights are those of one row.
+Work inner_norm_work(const Model& model, const Shard& shard, std::int64_t width,
+                     std::int64_t rows_per_token, const NormNames& names) {
+  const double elements = inside(shard, width * rows_per_token);
+  const std::int64_t rows = shard.tokens() * rows_per_token;
+  Work work;
+  work.parameters = width * (model.norm == NormKind::layer_norm ? 2 : 1);
+  work.forward = {row_step(names.forward, MemoryOp::norm, 2, elements, rows, shard)};
+  work.backward = {row_step(names.backward, MemoryOp::norm, 4, elements, rows, shard)};
+  work.saved = {saved(names.input, activation_bytes(shard) * elements)};
+  return work;
+}
+
 namespace {
 
 void append_residual_forward(std::vector<Step>& steps, const Shard& shard, double elements,
@@ -75,6 +88,21 @@ Work residual_work(const Model& model, const Shard& shard, bool has_bias,
     work.backward.push_back(memory_step(names.bias_gradient, MemoryOp::streaming, e * elements));
   }
   return work;
+}
+
+Work mixer_residual(const Model& model, const Shard& shard, bool has_bias) {
+  return residual_work(
+      model, shard, has_bias,
+      {"attention_dropout_add", "attention_output_bias", "attention_output_dropout",
+       "attention_add", "attention_output_dropout_gradient", "attention_output_bias_gradient",
+       "attention_output_dropout_mask"});
+}
+
+Work feed_forward_residual(const Model& model, const Shard& shard, bool has_bias) {
+  return residual_work(
+      model, shard, has_bias,
+      {"mlp_dropout_add", "mlp_output_bias", "mlp_output_dropout", "mlp_add",
+       "mlp_output_dropout_gradient", "mlp_output_bias_gradient", "mlp_output_dropout_mask"});
 }
 
 }  // namespace foretrain::blocks

@@ -91,6 +91,21 @@ void append(std::vector<Step>& to, const std::vector<Step>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
+void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from) {
+  to.insert(to.end(), from.begin(), from.end());
+}
+
+Linear linear_layer(const LinearNames& names, const Shard& shard, std::int64_t outputs,
+                    std::int64_t inputs) {
+  Linear result;
+  result.names = names;
+  result.dtype = shard.dtype;
+  result.rows = shard.tokens();
+  result.outputs = outputs;
+  result.inputs = inputs;
+  return result;
+}
+
 void follow(Work& work, const Work& next) {
   work.parameters += next.parameters;
   work.expert_parameters += next.expert_parameters;

@@ -69,11 +69,18 @@ void append_input_gradient(std::vector<Step>& steps, const Linear& linear);
 void append_bias_gradient(std::vector<Step>& steps, const Linear& linear, const Shard& shard);
 void append_weight_gradient(std::vector<Step>& steps, const Linear& linear, const Shard& shard);
 
+/// A linear layer under these names, in the run's precision.
+[[nodiscard]] Linear linear_layer(const LinearNames& names, const Shard& shard,
+                                  std::int64_t outputs, std::int64_t inputs);
+
 struct NormNames {
   std::string_view forward;
   std::string_view backward;
   std::string_view input;
 };
+/// A norm of `width` numbers of every token inside the region, scaled by that many weights.
+[[nodiscard]] Work inner_norm_work(const Model& model, const Shard& shard, std::int64_t width,
+                                   std::int64_t rows_per_token, const NormNames& names);
 /// A norm over tokens outside the region; keeps its input.
 [[nodiscard]] Work norm_work(const Model& model, const Shard& shard, const NormNames& names);
 
@@ -94,26 +101,71 @@ struct ResidualNames {
 /// What stands between a norm and a residual addition.
 struct Branch {
   Work norm;                           ///< outside the region, before it
-  Work inside;                         ///< backward without the next two
+  Work inside;                         ///< backward without the next two; the first tensor that it
+                                       ///< keeps is the input of the branch
   std::vector<Step> input_gradients;   ///< of the GEMMs that enter
   std::vector<Step> weight_gradients;  ///< likewise
-  Work residual;                       ///< outside the region, after it
+  Work output_norm;                    ///< outside the region, after it; often empty
+  Work residual;                       ///< after that
   bool has_output_bias = false;
   bool has_own_boundaries = false;  ///< all in `inside`: no pair around it
 };
-[[nodiscard]] Branch attention_branch(const Model& model, const Shard& shard);
-[[nodiscard]] Branch mlp_branch(const Model& model, const Shard& shard);
 [[nodiscard]] Branch moe_branch(const Model& model, const Shard& shard);
+/// The branches of a layer as the table says, with the norm that Model::branch_norms adds.
+[[nodiscard]] Branch mixer_branch(const Model& model, const Shard& shard);
+[[nodiscard]] Branch feed_forward_branch(const Model& model, const Shard& shard);
 /// norm, enter, inside, leave, residual; backward mirrored.
 [[nodiscard]] Work serial(const Model& model, const Shard& shard, const Branch& branch);
 
+/// Residual addition and dropout after a mixer, under the names that attention has.
+[[nodiscard]] Work mixer_residual(const Model& model, const Shard& shard, bool has_bias);
+/// The same after a feed-forward block.
+[[nodiscard]] Work feed_forward_residual(const Model& model, const Shard& shard, bool has_bias);
+
+/// Softmax attention as one rank computes it.
+struct CoreShape {
+  std::int64_t heads = 1;  ///< on this rank
+  std::int64_t kv_heads = 1;
+  std::int64_t qk_dim = 1;
+  std::int64_t v_dim = 1;
+};
 /// Scores, softmax, dropout and values, or one flash kernel; all steps marked.
-[[nodiscard]] Work attention_core(const Model& model, const Shard& shard);
+[[nodiscard]] Work attention_core(const Model& model, const Shard& shard, const CoreShape& shape);
+/// Key-value heads on one rank: where there are fewer than ranks, several hold the same one.
+[[nodiscard]] std::int64_t kv_heads_of(const Model& model, const Shard& shard);
+
+/// Linear attention as one rank computes it.
+struct ChunkedShape {
+  std::int64_t heads = 1;  ///< on this rank
+  std::int64_t key_dim = 1;
+  std::int64_t value_dim = 1;  ///< of one head
+};
+/// Decay, states of chunks, scores within a chunk and values; all steps marked.
+[[nodiscard]] Work chunked_core(const Shard& shard, const ChunkedShape& shape);
+/// Multiply-adds of one token in it, all heads together.
+[[nodiscard]] double chunked_products(const ChunkedShape& shape, std::int64_t sequence_length);
 
 /// The activation between the two halves of an MLP over `rows` x (f / t) elements.
 [[nodiscard]] Work activation_work(const Model& model, const Shard& shard, double elements);
 
+/// Token (and position) embedding, with the norm and dropout after it.
+[[nodiscard]] Work text_embedding_work(const Model& model, const Shard& shard);
+/// Rows of the token table on one rank.
+[[nodiscard]] std::int64_t table_rows(const Model& model, const Shard& shard);
+/// A norm, the LM head and the loss, without the head's parameters.
+[[nodiscard]] Work loss_work(const Model& model, const Shard& shard, const NormNames& norm);
+/// The modules that predict tokens beyond the next, from the last layer's output to their losses.
+[[nodiscard]] Work multi_token_work(const Model& model, const Shard& shard, bool holds_embedding);
+
+/// How a rank sees the images: a sequence of its own is each.
+[[nodiscard]] Shard vision_shard(const Model& model, const Shard& shard);
+/// From pixels to the stream of the vision tower.
+[[nodiscard]] Work patch_work(const Model& model, const Shard& shard);
+/// From the output of the vision tower, and the text, to the stream of the language model.
+[[nodiscard]] Work image_entry_work(const Model& model, const Shard& shard);
+
 void append(std::vector<Step>& to, const std::vector<Step>& from);
+void append(std::vector<SavedTensor>& to, const std::vector<SavedTensor>& from);
 /// `next` runs after `work` in the forward pass and before it in the backward pass.
 void follow(Work& work, const Work& next);
 

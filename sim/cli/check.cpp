@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "models/blocks/catalog.hpp"
 #include "sim/cli/cli.hpp"
 #include "sim/config/quantity.hpp"
 #include "strategies/lower.hpp"
@@ -24,12 +25,29 @@ std::string with_commas(std::int64_t number) {
   return digits;
 }
 
+// One line for each kind of layer, where there are several.
+std::string kinds_text(const Model& model) {
+  std::string text;
+  for (std::size_t kind = 0; num_layer_kinds(model) > 1 && kind < num_layer_kinds(model); ++kind) {
+    const Model alike = layer_model(model, kind);
+    text += fmt::format(
+        "  {} of the layers: {}{}, {}\n", layers_of_kind(model, kind), mixer_of(alike).name,
+        alike.sliding_window > 0 ? fmt::format(" over {} tokens", alike.sliding_window) : "",
+        feed_forward_of(alike).name);
+  }
+  return text;
+}
+
 std::string model_text(const Model& model) {
+  const std::string activated = model.moe ? fmt::format(", {} activated for each token",
+                                                        with_commas(activated_parameters(model)))
+                                          : "";
   return fmt::format(
-      "model {}: {} parameters\n  {} layers, hidden {}, heads {} ({} key/value) of {}, ffn {}, "
-      "vocabulary {}\n  source: {}\n",
-      model.name, with_commas(parameters(model)), model.layers, model.hidden, model.heads,
-      model.kv_heads, model.head_dim, model.ffn, model.vocabulary, model.source);
+             "model {}: {} parameters{}\n  {} layers, hidden {}, heads {} ({} key/value) of {}, "
+             "ffn {}, vocabulary {}\n",
+             model.name, with_commas(parameters(model)), activated, model.layers, model.hidden,
+             model.heads, model.kv_heads, model.head_dim, model.ffn, model.vocabulary) +
+         kinds_text(model) + fmt::format("  source: {}\n", model.source);
 }
 
 std::string stack_text(const Stack& stack) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "models/blocks/catalog.hpp"
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
 #include "strategies/collective/collective.hpp"
@@ -28,9 +29,13 @@ Rows list_models(const Catalogue& catalogue) {
   for (const std::string& name : config::names_in(catalogue.models)) {
     config::Sources sources;
     const Model model = load_model(sources, name, catalogue.models);
-    rows.push_back({name, fmt::format("{:.4g} billion parameters, {} layers, hidden {}",
-                                      static_cast<double>(parameters(model)) * 1e-9, model.layers,
-                                      model.hidden)});
+    const std::string activated =
+        model.moe ? fmt::format(" ({:.4g} for each token)",
+                                static_cast<double>(activated_parameters(model)) * 1e-9)
+                  : "";
+    rows.push_back({name, fmt::format("{:.4g} billion parameters{}, {} layers, hidden {}",
+                                      static_cast<double>(parameters(model)) * 1e-9, activated,
+                                      model.layers, model.hidden)});
   }
   return rows;
 }
@@ -97,6 +102,8 @@ Rows list_stacks(const Catalogue& catalogue) {
   return rows;
 }
 
+Rows list_blocks(const Catalogue&) { return rows_of(block_kinds()); }
+
 Rows list_schedules(const Catalogue&) { return rows_of(pipeline_schedules()); }
 
 Rows list_collectives(const Catalogue&) {
@@ -121,8 +128,9 @@ struct Kind {
   Rows (*list)(const Catalogue&);
 };
 
-constexpr std::array<Kind, 10> kKinds = {{
+constexpr std::array<Kind, 11> kKinds = {{
     {"models", list_models},
+    {"blocks", list_blocks},
     {"platforms", list_platforms},
     {"gpus", list_gpus},
     {"nodes", list_node_topologies},

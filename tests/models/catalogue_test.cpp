@@ -27,13 +27,13 @@ TEST_CASE("every model of the catalogue says its source and has its published co
     CHECK(model.name == name);
     CHECK_FALSE(model.source.empty());
     CHECK((model.published_parameters || model.published_size));
+    const std::int64_t count = parameters(model) - multi_token_parameters(model);
     if (model.published_parameters) {
-      CHECK(parameters(model) == *model.published_parameters);
+      CHECK(count == *model.published_parameters);
     }
     if (model.published_size) {
       // Half a unit of the last digit printed.
-      const double difference =
-          std::abs(static_cast<double>(parameters(model)) - model.published_size->value);
+      const double difference = std::abs(static_cast<double>(count) - model.published_size->value);
       CHECK(difference <= model.published_size->tolerance);
     }
   }
@@ -56,10 +56,36 @@ TEST_CASE("the catalogue's counts are the published ones to the digit", "[models
                                                      {"mixtral-8x7b", 46'702'792'704},
                                                      {"qwen2-7b", 7'615'616'512},
                                                      {"mpt-7b", 6'649'286'656},
-                                                     {"gpt2", 124'439'808}}));
+                                                     {"gpt2", 124'439'808},
+                                                     {"mixtral-8x22b", 140'620'634'112},
+                                                     {"gemma-2-27b", 27'227'128'320},
+                                                     {"rwkv-6-3b", 3'099'863'040},
+                                                     {"llava-1.5-7b", 7'063'427'072},
+                                                     {"llava-1.5-13b", 13'351'494'656},
+                                                     {"qwen2-vl-7b", 8'291'375'616},
+                                                     {"qwen3-8b", 8'190'735'360},
+                                                     {"qwen3-235b-a22b", 235'093'634'560}}));
   INFO(published.name);
   config::Sources sources;
   CHECK(parameters(load_model(sources, published.name, kModels)) == published.parameters);
+}
+
+TEST_CASE("what a token is multiplied with is what the papers say is activated", "[models]") {
+  struct Published {
+    const char* name;
+    double activated;
+    double tolerance;  // half a unit of the last digit
+  };
+  // DeepSeek-V3: "36.6B (including 0.9B for the output Head)".
+  const auto published = GENERATE(values<Published>({{"deepseek-v3", 36.6e9, 0.05e9},
+                                                     {"mixtral-8x7b", 13e9, 0.5e9},
+                                                     {"mixtral-8x22b", 39e9, 0.5e9},
+                                                     {"qwen3-235b-a22b", 22e9, 0.5e9}}));
+  INFO(published.name);
+  config::Sources sources;
+  const Model model = load_model(sources, published.name, kModels);
+  CHECK(std::abs(static_cast<double>(activated_parameters(model)) - published.activated) <=
+        published.tolerance);
 }
 
 TEST_CASE("the ranks of a layer of every model hold the layer's parameters", "[models]") {
@@ -70,9 +96,11 @@ TEST_CASE("the ranks of a layer of every model hold the layer's parameters", "[m
     // Unpadded at t = 1 when the vocabulary is a multiple of 128, so make it one.
     model.vocabulary = padded_vocabulary(model.vocabulary, 1);
     const Shard one = shard(1, 128, 1);
-    const std::int64_t held = embedding_work(model, one).parameters +
-                              model.layers * layer_work(model, one).parameters +
-                              head_work(model, one, true).parameters;
+    std::int64_t held =
+        embedding_work(model, one).parameters + head_work(model, one, true).parameters;
+    for (std::size_t kind = 0; kind < num_layer_kinds(model); ++kind) {
+      held += layers_of_kind(model, kind) * layer_work(model, one, kind).parameters;
+    }
     CHECK(held == parameters(model));
   }
 }

@@ -102,4 +102,8 @@ std::string mistakes_in_json(const std::string& text) {
   return mistakes([&] { return model_from_json(text); });
 }
 
+bool contains(const std::string& message, std::string_view part) {
+  return message.find(part) != std::string::npos;
+}
+
 }  // namespace foretrain::testing

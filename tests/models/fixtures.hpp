@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "models/blocks/blocks.hpp"
 #include "models/model.hpp"
@@ -31,5 +32,8 @@ namespace foretrain::testing {
 /// What the reader says of a wrong file: all its mistakes, or "" when it accepts it.
 [[nodiscard]] std::string mistakes_in_toml(const std::string& text);
 [[nodiscard]] std::string mistakes_in_json(const std::string& text);
+
+/// Whether a message says this among other things.
+[[nodiscard]] bool contains(const std::string& message, std::string_view part);
 
 }  // namespace foretrain::testing

@@ -164,12 +164,11 @@ TEST_CASE("tensor parallelism divides heads, key-value heads and the MLP", "[str
         R"(run.toml:11:10: parallel.tensor: tensor 3 does not divide the model's heads 64
   tensor = 3
            ^)");
-  CHECK(mistakes_in("model = \"llama-3-70b\"\nplatform = \"dgx-a100-80gb\"\nnodes = "
-                    "12\n\n[training]\nsequence_length = 2048\nglobal_batch = "
-                    "1536\n\n[parallel]\ntensor = 16\n") ==
-        R"(run.toml:10:10: parallel.tensor: tensor 16 does not divide the model's kv_heads 8
-  tensor = 16
-           ^)");
+  CHECK(mistakes_in("model = \"qwen2-7b\"\nplatform = \"dgx-a100-80gb\"\nnodes = "
+                    "7\n\n[training]\nsequence_length = 2048\nglobal_batch = "
+                    "1536\n\n[parallel]\ntensor = 7\n")
+            .find("parallel.tensor: tensor 7 does not divide the model's kv_heads 4") !=
+        std::string::npos);
 }
 
 TEST_CASE("sequence parallelism needs tensor parallelism and a sequence that it divides",
