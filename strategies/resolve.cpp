@@ -60,6 +60,7 @@ class Check {
     tensor();
     sequence();
     gpu_kinds();
+    check_state_widths(run_, diagnostics_);
     if (diagnostics_.empty()) {
       schedule();
     }

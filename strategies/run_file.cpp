@@ -22,8 +22,6 @@ constexpr std::array<Choice<Dtype>, 6> kPrecisions = {{
     {"fp4", Dtype::fp4},
 }};
 
-constexpr std::array<Choice<Optimizer>, 1> kOptimizers = {{{"adam", Optimizer::adam}}};
-
 constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
     {"none", Recompute::none},
     {"selective", Recompute::selective},
@@ -44,7 +42,7 @@ constexpr std::array<Alias, 10> kRunAliases = {{
     {"collective", "[collectives]"},
 }};
 
-constexpr std::array<Alias, 14> kTrainingAliases = {{
+constexpr std::array<Alias, 21> kTrainingAliases = {{
     {"seq_length", "sequence_length"},
     {"seq_len", "sequence_length"},
     {"max_seq_len", "sequence_length"},
@@ -59,6 +57,13 @@ constexpr std::array<Alias, 14> kTrainingAliases = {{
     {"activation_checkpointing", "recompute"},
     {"gradient_checkpointing", "recompute"},
     {"train_tokens", "tokens"},
+    {"grad_dtype", "gradient_dtype"},
+    {"grad_reduce_dtype", "gradient_dtype"},
+    {"main_grads_dtype", "main_gradient_dtype"},
+    {"main_params_dtype", "master_dtype"},
+    {"exp_avg_dtype", "state_dtype"},
+    {"fp8_param_gather", "parameter_gather_dtype"},
+    {"optimizer_name", "optimizer"},
 }};
 
 constexpr std::array<Alias, 29> kParallelAliases = {{
@@ -93,13 +98,23 @@ constexpr std::array<Alias, 29> kParallelAliases = {{
     {"pipeline_model_parallel_layout", "stage_layers"},
 }};
 
+std::string read_optimizer(Reader& reader) {
+  std::vector<Choice<std::string>> names;
+  names.reserve(optimizers().size());
+  for (const OptimizerAlgorithm& row : optimizers()) {
+    names.push_back({row.name, std::string(row.name)});
+  }
+  return reader.choice<std::string>("optimizer", names, "adam");
+}
+
 Training read_training(Reader reader, RunFile& file) {
   Training training;
   training.sequence_length = reader.count("sequence_length", Range{1, 10'000'000});
   training.global_batch = reader.count("global_batch", Range{1, 100'000'000});
   training.micro_batch = reader.count("micro_batch", 1, Range{1, 1'000'000});
   training.precision = reader.choice<Dtype>("precision", kPrecisions, Dtype::bf16);
-  training.optimizer = reader.choice<Optimizer>("optimizer", kOptimizers, Optimizer::adam);
+  training.optimizer = read_optimizer(reader);
+  training.widths = read_state_widths(reader);
   training.recompute = reader.choice<Recompute>("recompute", kRecompute, Recompute::none);
   training.recompute_every = reader.count("recompute_every", 1, Range{1, 1000});
   if (training.recompute == Recompute::none && reader.has("recompute_every")) {

@@ -48,7 +48,7 @@ Shard shard_of(const Run& run) {
   shard.dtype = run.training.precision;
   shard.kernels = run.stack.kernels;
   shard.kernels.weight_gradient_output_bytes =
-      run.stack.accumulation == Accumulation::in_gemm ? 8 : 2;
+      run.stack.accumulation == Accumulation::in_gemm ? 2 * gradient_size(run).value : 2;
   return shard;
 }
 

@@ -11,6 +11,7 @@
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/optimizer/optimizer.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -97,6 +98,8 @@ Rows list_stacks(const Catalogue& catalogue) {
 
 Rows list_schedules(const Catalogue&) { return rows_of(pipeline_schedules()); }
 
+Rows list_optimizers(const Catalogue&) { return rows_of(optimizers()); }
+
 Rows list_collectives(const Catalogue&) {
   Rows rows;
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
@@ -116,7 +119,7 @@ struct Kind {
   Rows (*list)(const Catalogue&);
 };
 
-constexpr std::array<Kind, 8> kKinds = {{
+constexpr std::array<Kind, 9> kKinds = {{
     {"models", list_models},
     {"platforms", list_platforms},
     {"gpus", list_gpus},
@@ -124,6 +127,7 @@ constexpr std::array<Kind, 8> kKinds = {{
     {"fabrics", list_fabric_topologies},
     {"stacks", list_stacks},
     {"schedules", list_schedules},
+    {"optimizers", list_optimizers},
     {"collectives", list_collectives},
 }};
 
