@@ -14,6 +14,7 @@
 #include "sim/config/reader.hpp"
 #include "strategies/collective/collective.hpp"
 #include "strategies/parallel/expert_keys.hpp"
+#include "strategies/parallel/states.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -23,14 +24,14 @@ namespace foretrain {
 /// What backward computes again: nothing; the attention core (Korthikanti et al. 2022); every other
 /// GEMM of a layer and all that is element-wise (torchtitan's per-op policy); the whole layer.
 enum class Recompute : std::uint8_t { none, selective, operators, full };
-enum class Optimizer : std::uint8_t { adam };
 
 struct Training {
   std::int64_t sequence_length = 0;  ///< tokens
   std::int64_t global_batch = 0;     ///< sequences per step
   std::int64_t micro_batch = 1;      ///< sequences
   Dtype precision = Dtype::bf16;     ///< of parameters, activations and GEMM inputs
-  Optimizer optimizer = Optimizer::adam;
+  std::string optimizer = "adam";  ///< a name from the table of optimizers
+  StateWidths widths;
   Recompute recompute = Recompute::none;
   std::int64_t recompute_every = 1;  ///< only in every n-th layer
   std::optional<double> tokens;      ///< of the whole training

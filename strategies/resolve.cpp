@@ -65,6 +65,7 @@ class Check {
     sequence();
     check_context_kind(run_, diagnostics_);
     gpu_kinds();
+    check_state_widths(run_, diagnostics_);
     if (diagnostics_.empty()) {
       schedule();
     }

@@ -22,8 +22,6 @@ constexpr std::array<Choice<Dtype>, 6> kPrecisions = {{
     {"fp4", Dtype::fp4},
 }};
 
-constexpr std::array<Choice<Optimizer>, 1> kOptimizers = {{{"adam", Optimizer::adam}}};
-
 constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
     {"none", Recompute::none},
     {"selective", Recompute::selective},
@@ -44,7 +42,7 @@ constexpr std::array<Alias, 10> kRunAliases = {{
     {"collective", "[collectives]"},
 }};
 
-constexpr std::array<Alias, 18> kTrainingAliases = {{
+constexpr auto kTrainingAliases = std::to_array<Alias>({
     {"seq_length", "sequence_length"},
     {"seq_len", "sequence_length"},
     {"max_seq_len", "sequence_length"},
@@ -63,9 +61,16 @@ constexpr std::array<Alias, 18> kTrainingAliases = {{
     {"moe_expert_capacity_factor", "expert_capacity"},
     {"pad_to_capacity", "pad_experts"},
     {"moe_pad_expert_input_to_capacity", "pad_experts"},
-}};
+    {"grad_dtype", "gradient_dtype"},
+    {"grad_reduce_dtype", "gradient_dtype"},
+    {"main_grads_dtype", "main_gradient_dtype"},
+    {"main_params_dtype", "master_dtype"},
+    {"exp_avg_dtype", "state_dtype"},
+    {"fp8_param_gather", "parameter_gather_dtype"},
+    {"optimizer_name", "optimizer"},
+});
 
-constexpr std::array<Alias, 38> kParallelAliases = {{
+constexpr auto kParallelAliases = std::to_array<Alias>({
     {"tp", "tensor"},
     {"tensor_parallel", "tensor"},
     {"tensor_parallel_size", "tensor"},
@@ -104,7 +109,16 @@ constexpr std::array<Alias, 38> kParallelAliases = {{
     {"cp_comm_type", "context_kind"},
     {"context_parallel_algorithm", "context_kind"},
     {"rank_order", "order"},
-}};
+});
+
+std::string read_optimizer(Reader& reader) {
+  std::vector<Choice<std::string>> names;
+  names.reserve(optimizers().size());
+  for (const OptimizerAlgorithm& row : optimizers()) {
+    names.push_back({row.name, std::string(row.name)});
+  }
+  return reader.choice<std::string>("optimizer", names, "adam");
+}
 
 Training read_training(Reader reader, RunFile& file) {
   Training training;
@@ -112,7 +126,8 @@ Training read_training(Reader reader, RunFile& file) {
   training.global_batch = reader.count("global_batch", Range{1, 100'000'000});
   training.micro_batch = reader.count("micro_batch", 1, Range{1, 1'000'000});
   training.precision = reader.choice<Dtype>("precision", kPrecisions, Dtype::bf16);
-  training.optimizer = reader.choice<Optimizer>("optimizer", kOptimizers, Optimizer::adam);
+  training.optimizer = read_optimizer(reader);
+  training.widths = read_state_widths(reader);
   training.recompute = reader.choice<Recompute>("recompute", kRecompute, Recompute::none);
   training.recompute_every = reader.count("recompute_every", 1, Range{1, 1000});
   if (training.recompute == Recompute::none && reader.has("recompute_every")) {

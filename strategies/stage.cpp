@@ -44,6 +44,16 @@ LayerShape layer_shape(const Run& run, std::size_t kind) {
 
 }  // namespace
 
+std::int64_t StageShape::num_layers_of(std::size_t kind) const {
+  std::int64_t count = 0;
+  for (std::int32_t chunk = 0; chunk < static_cast<std::int32_t>(chunks); ++chunk) {
+    for (std::int64_t i = 0; i < layers_in(chunk); ++i) {
+      count += kind_of_layer[static_cast<std::size_t>(layer_number(chunk, i))] == kind ? 1 : 0;
+    }
+  }
+  return count;
+}
+
 Shard shard_of(const Run& run) {
   Shard shard;
   shard.micro_batch = run.training.micro_batch;
@@ -56,7 +66,7 @@ Shard shard_of(const Run& run) {
   shard.experts = {run.parallel.experts.degree, expert_tensor(run), expert_load(run),
                    run.training.expert_capacity.factor, run.training.expert_capacity.is_padded};
   shard.kernels.weight_gradient_output_bytes =
-      run.stack.accumulation == Accumulation::in_gemm ? 8 : 2;
+      run.stack.accumulation == Accumulation::in_gemm ? 2 * gradient_size(run).value : 2;
   return shard;
 }
 

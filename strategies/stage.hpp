@@ -73,6 +73,8 @@ struct StageShape {
   [[nodiscard]] std::int64_t num_layers() const {
     return std::accumulate(layers.begin(), layers.end(), std::int64_t{0});
   }
+  /// Layers of one kind that the rank has, in all its chunks.
+  [[nodiscard]] std::int64_t num_layers_of(std::size_t kind) const;
   /// The layer with this number in the model.
   [[nodiscard]] const LayerShape& layer(std::int64_t number) const {
     return kinds[kind_of_layer[static_cast<std::size_t>(number)]];

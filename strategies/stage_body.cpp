@@ -283,7 +283,7 @@ class StageBody {
     if (run_.stack.accumulation == Accumulation::separate_16_bit ||
         run_.stack.accumulation == Accumulation::separate_fp32) {
       // Reads the new gradient and the sum, writes the sum.
-      const double bytes = run_.stack.accumulation == Accumulation::separate_16_bit ? 6 : 10;
+      const double bytes = 2 + 2 * gradient_size(run_).value;
       writer_.kernel(
           "accumulate gradients",
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});

@@ -7,6 +7,7 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/source_tree.hpp"
+#include "tests/support/tables.hpp"
 
 namespace foretrain::testing {
 namespace {
@@ -42,6 +43,35 @@ TEST_CASE("a source that no CMakeLists.txt names is found", "[repository]") {
 
 TEST_CASE("every source and test of the project is listed in its CMakeLists.txt", "[repository]") {
   CHECK(unlisted_sources(read_source_tree(root())) == Faults{});
+}
+
+TEST_CASE("an algorithm without file, row or CMake line is found", "[repository]") {
+  std::vector<SourceFile> files = {
+      {"x/CMakeLists.txt", "add_library(x\n  zoo/catalog.cpp\n  zoo/ape.cpp\n  zoo/ape_red.cpp)\n"},
+      {"x/zoo/ape.cpp", ""},
+      {"x/zoo/ape_red.cpp", ""},
+      {"x/zoo/catalog.cpp",
+       "    {\"ape\", \"An ape, or two\", ape_size},\n"
+       "    {\"red-ape\", \"A red \\\"ape\\\"\", ape_red_size, ape_size},\n"},
+  };
+  CHECK(table_faults(files, "x/zoo") == Faults{});
+  CHECK(unlisted_sources(files) == Faults{});
+  SECTION("the row") {
+    files[3].text = "    {\"ape\", \"An ape\", ape_size},\n";
+    CHECK(table_faults(files, "x/zoo") == Faults{"x/zoo/ape_red.cpp: no row in catalog.cpp"});
+  }
+  SECTION("the file") {
+    files[3].text += "    {\"emu\", \"An emu\", emu_size},\n";
+    CHECK(table_faults(files, "x/zoo") == Faults{"row 'emu': no file is called like emu_size"});
+  }
+  SECTION("the line in CMakeLists.txt") {
+    files[0].text = "add_library(x\n  zoo/catalog.cpp\n  zoo/ape_red.cpp)\n";
+    CHECK(unlisted_sources(files) == Faults{"x/zoo/ape.cpp: not listed in x/CMakeLists.txt"});
+  }
+}
+
+TEST_CASE("every optimizer of the project has a file and a row", "[repository]") {
+  CHECK(table_faults(read_source_tree(root()), "strategies/optimizer") == Faults{});
 }
 
 TEST_CASE("a file without licence line or purpose is found", "[repository]") {

@@ -14,6 +14,7 @@
 #include "strategies/collective/collective.hpp"
 #include "strategies/parallel/context/kind.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
+#include "strategies/optimizer/optimizer.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -106,6 +107,8 @@ Rows list_blocks(const Catalogue&) { return rows_of(block_kinds()); }
 
 Rows list_schedules(const Catalogue&) { return rows_of(pipeline_schedules()); }
 
+Rows list_optimizers(const Catalogue&) { return rows_of(optimizers()); }
+
 Rows list_collectives(const Catalogue&) {
   Rows rows;
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
@@ -128,7 +131,7 @@ struct Kind {
   Rows (*list)(const Catalogue&);
 };
 
-constexpr std::array<Kind, 11> kKinds = {{
+constexpr auto kKinds = std::to_array<Kind>({
     {"models", list_models},
     {"blocks", list_blocks},
     {"platforms", list_platforms},
@@ -137,10 +140,11 @@ constexpr std::array<Kind, 11> kKinds = {{
     {"fabrics", list_fabric_topologies},
     {"stacks", list_stacks},
     {"schedules", list_schedules},
+    {"optimizers", list_optimizers},
     {"collectives", list_collectives},
     {"contexts", list_contexts},
     {"dispatches", list_dispatches},
-}};
+});
 
 struct Options {
   std::string kind;  // empty: all

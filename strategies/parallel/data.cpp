@@ -20,9 +20,6 @@ bool has_parameter_stream(const Run& run, const Holders& holders) {
   return is_sharded && (run.parallel.zero == 3 || run.stack.overlap_parameters);
 }
 
-// fp8 and fp4 are the widths of GEMM inputs; parameters travel in 16 bit.
-Bytes wire_size(const Run& run) { return std::max(Bytes(2), size_of(run.training.precision)); }
-
 bool is_hybrid(const Run& run, const Holders& holders) {
   return run.parallel.zero >= 1 && holders.shards < holders.replicas;
 }
@@ -70,7 +67,8 @@ void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t 
 }
 
 void DataParallel::gather(std::int64_t parameters) {
-  const Bytes unit = Bytes(std::ceil((static_cast<double>(parameters) * wire_size(run_)).value));
+  const Bytes unit =
+      Bytes(std::ceil((static_cast<double>(parameters) * gathered_size(run_)).value));
   if (started_ && is_fully_sharded()) {  // at most two units are there at a time
     writer_.wait(parameters_, *started_);
   }
@@ -111,7 +109,7 @@ void DataParallel::gradients_ready(std::int64_t parameters, bool is_final) {
   pending_ += parameters;
   const bool is_bucket_full =
       is_fully_sharded() ||
-      static_cast<double>(pending_) * run_.stack.gradient_size() >= run_.stack.bucket.value;
+      static_cast<double>(pending_) * gradient_size(run_) >= run_.stack.bucket.value;
   if (gradients_ == kCompute) {
     if (is_every_time && is_bucket_full) {  // there is no room for them until the end
       reduce(kCompute, static_cast<double>(std::exchange(pending_, 0)));
@@ -146,7 +144,7 @@ void DataParallel::reduce(StreamIndex stream, double parameters) {
   if (holders_.replicas == 1) {
     return;
   }
-  const Bytes payload = parameters * run_.stack.gradient_size();
+  const Bytes payload = parameters * gradient_size(run_);
   if (run_.parallel.zero == 0) {
     writer_.op(stream, "gradient all-reduce",
                Collective{CollectiveKind::all_reduce, holders_.data_group, payload});
@@ -172,7 +170,7 @@ void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
   if (holders_.shards > 1 && parameters_ == kCompute) {
-    all_gather(kCompute, static_cast<double>(parameters) * wire_size(run_));
+    all_gather(kCompute, static_cast<double>(parameters) * gathered_size(run_));
   }
 }
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/parallel/optimizer.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
 #include "strategies/parallel/expert.hpp"
+#include "strategies/pipeline/split_backward.hpp"
 
 namespace foretrain {
 namespace {
@@ -28,25 +30,127 @@ std::optional<std::uint32_t> norm_group(const Run& run) {
                                                          : std::nullopt;
 }
 
-}  // namespace
-
-// FSDP keeps a rank's shard in fp32 and casts before it gathers. fp8 training keeps 16 bit.
-bool has_fp32_parameters(const Run& run) {
-  return run.stack.accumulation == Accumulation::sharded ||
-         size_of(run.training.precision) == Bytes(4);
+// Tensors of `count` equal blocks. A tied head has no matrix of its own.
+void append_tensors(const Work& work, TensorKind kind, std::int64_t count,
+                    std::vector<ParameterTensor>& tensors) {
+  std::int64_t rest = work.parameters;
+  for (const Step& step : split_backward(work).weight_gradient) {
+    const auto& gemm = std::get<Gemm>(step.what);
+    if (const std::int64_t elements = gemm.batch * gemm.m * gemm.n; elements <= rest) {
+      tensors.push_back({kind, gemm.m, gemm.n, gemm.batch, count});
+      rest -= elements;
+    }
+  }
+  if (rest > 0) {
+    tensors.push_back({TensorKind::vector, rest, 1, 1, count});
+  }
 }
 
-Bytes parameter_bytes(const Run& run) { return Bytes(has_fp32_parameters(run) ? 4 : 2); }
+double average(BytesFunction bytes, const std::vector<ParameterTensor>& tensors,
+               const StateSizes& sizes) {
+  double sum = 0;
+  double elements = 0;
+  for (const ParameterTensor& tensor : tensors) {
+    sum += bytes(tensor, sizes);
+    elements += tensor.elements();
+  }
+  return elements > 0 ? sum / elements : 0;
+}
 
-Bytes optimizer_state_bytes(const Run& run) {
-  if (run.stack.optimizer_state_bytes.value > 0) {
-    return Bytes(run.stack.optimizer_state_bytes.value);
+const OptimizerAlgorithm& optimizer_of(const Run& run) { return optimizer(run.training.optimizer); }
+
+// Sums over tensors that model states' shards or tensor parallelism cut, and whole tensors that no
+// shard has.
+void write_exchange(const Run& run, const std::vector<ParameterTensor>& tensors,
+                    BodyWriter& writer) {
+  const ExchangeFunction exchange = optimizer_of(run).exchange;
+  Exchange sum;
+  for (const ParameterTensor& tensor : tensors) {
+    const Exchange one = exchange != nullptr ? exchange(tensor) : Exchange{};
+    sum.gathered += one.gathered;
+    sum.reduced += one.reduced;
   }
-  switch (run.training.optimizer) {
-    case Optimizer::adam:
-      return Bytes(has_fp32_parameters(run) ? 8 : 12);
+  const bool is_sharded = run.shards() > 1;
+  if (is_sharded && sum.gathered > 0) {
+    writer.op(kCompute, "optimizer all-gather",
+              Collective{CollectiveKind::all_gather, kParameterGroup, Bytes(sum.gathered)});
   }
-  return Bytes(0);
+  if (is_sharded && sum.reduced > 0) {
+    writer.op(kCompute, "optimizer all-reduce",
+              Collective{CollectiveKind::all_reduce, kParameterGroup, Bytes(sum.reduced)});
+  }
+  if (run.parallel.tensor > 1 && sum.reduced > 0) {
+    writer.op(kCompute, "optimizer all-reduce",
+              Collective{CollectiveKind::all_reduce, kTensorGroup, Bytes(sum.reduced)});
+  }
+}
+
+void write_steps(const std::vector<Step>& steps, BodyWriter& writer) {
+  for (const Step& step : steps) {
+    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
+      writer.kernel(step.name, *gemm);
+    } else if (const auto* memory = std::get_if<MemoryBound>(&step.what)) {
+      writer.kernel(step.name, *memory);
+    }
+  }
+}
+
+// A rank works on the matrices of which its shard holds a part: at least one of each shape.
+void write_kernels(const Run& run, const std::vector<ParameterTensor>& tensors,
+                   BodyWriter& writer) {
+  const KernelsFunction kernels = optimizer_of(run).kernels;
+  if (kernels == nullptr) {
+    return;
+  }
+  for (const ParameterTensor& tensor : tensors) {
+    const std::int64_t matrices = tensor.count * tensor.batch;
+    std::int64_t rest = (matrices + run.shards() - 1) / run.shards();
+    while (rest > 0) {
+      const std::int64_t batch = std::min(rest, tensor.batch);
+      write_steps(kernels(tensor, batch), writer);
+      rest -= batch;
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<ParameterTensor> trained_tensors(const Run& run, const StageShape& shape) {
+  std::vector<ParameterTensor> tensors;
+  if (shape.has_embedding && shape.embedding.parameters > 0) {
+    tensors.push_back({TensorKind::embedding, shape.embedding.parameters / run.model.hidden,
+                       run.model.hidden, 1, 1});
+  }
+  for (std::size_t kind = 0; kind < shape.kinds.size(); ++kind) {
+    if (const std::int64_t count = shape.num_layers_of(kind); count > 0) {
+      append_tensors(shape.kinds[kind].work, TensorKind::matrix, count, tensors);
+    }
+  }
+  if (shape.has_head) {
+    append_tensors(shape.head, TensorKind::head, 1, tensors);
+  }
+  return tensors;
+}
+
+Bytes parameter_bytes(const Run& run) { return Bytes(state_sizes(run).parameter); }
+
+Bytes optimizer_state_bytes(const Run& run, const StageShape& shape) {
+  const std::vector<ParameterTensor> tensors = trained_tensors(run, shape);
+  const StateSizes sizes = state_sizes(run);
+  double bytes = sizes.master + average(optimizer_of(run).state, tensors, sizes);
+  if (const double said = run.stack.optimizer_state_bytes.value; said > 0) {
+    const StateSizes of_stack = state_sizes_of_stack(run);
+    bytes += said - (of_stack.master + average(adam_state, tensors, of_stack));
+  }
+  return Bytes(std::max(0.0, bytes));
+}
+
+Bytes update_traffic(const Run& run, const StageShape& shape) {
+  const std::vector<ParameterTensor> tensors = trained_tensors(run, shape);
+  const double own = average(optimizer_of(run).traffic, tensors, state_sizes(run));
+  const double adams = average(adam_traffic, tensors, state_sizes_of_stack(run));
+  const double said = run.stack.optimizer_bytes.value;
+  return Bytes(std::max(std::min(own, said), said + (own - adams)));
 }
 
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer) {
@@ -55,8 +159,11 @@ void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writ
   writer.resident(MemoryClass::parameters,
                   whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
   writer.resident(MemoryClass::gradients,
-                  whole(shards_gradients(run) ? shard : count, run.stack.gradient_size()));
-  writer.resident(MemoryClass::optimizer, whole(updated(run, shape), optimizer_state_bytes(run)));
+                  whole(shards_gradients(run) ? shard : count, gradient_size(run)));
+  if (const Bytes copy = main_gradient_bytes(run); copy > Bytes(0)) {
+    writer.resident(MemoryClass::gradients, whole(shard, copy));
+  }
+  writer.resident(MemoryClass::optimizer, whole(shard, optimizer_state_bytes(run, shape)));
   writer.resident(MemoryClass::context, run.stack.context.value);
   if (run.stack.communicators.value > Bytes(0) && run.num_gpus() > 1) {
     writer.resident(MemoryClass::communicators, run.stack.communicators.value);
@@ -69,7 +176,7 @@ void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& wri
   if (is_shared && (shape.has_embedding || shape.has_head)) {
     const std::int64_t rows =
         padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
-    const Bytes payload = static_cast<double>(rows * run.model.hidden) * run.stack.gradient_size();
+    const Bytes payload = static_cast<double>(rows * run.model.hidden) * gradient_size(run);
     writer.op(kCompute, "tied embedding all-reduce",
               Collective{CollectiveKind::all_reduce, kEmbeddingGroup, payload});
   }
@@ -78,14 +185,17 @@ void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& wri
 void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
   writer.label("gradient norm");
   // With ZeRO-1 each rank norms its shard, and the replicas' parts are summed with the stages'.
-  const double norm_bytes = updated(run, shape) * run.stack.gradient_size().value;
+  const double norm_bytes = updated(run, shape) * gradient_size(run).value;
   writer.kernel("gradient norm", MemoryBound{MemoryOp::streaming, Bytes(norm_bytes)});
   if (const auto group = norm_group(run)) {  // ZeRO's own sum of one number is left out
     writer.op(kCompute, "gradient norm all-reduce",
               Collective{CollectiveKind::all_reduce, *group, Bytes(4)});
   }
   writer.label("optimizer");
-  const double bytes = updated(run, shape) * run.stack.optimizer_bytes.value;
+  const std::vector<ParameterTensor> tensors = trained_tensors(run, shape);
+  write_exchange(run, tensors, writer);
+  write_kernels(run, tensors, writer);
+  const double bytes = updated(run, shape) * update_traffic(run, shape).value;
   writer.kernel("optimizer", MemoryBound{MemoryOp::streaming, Bytes(bytes)});
 }
 

@@ -224,9 +224,10 @@ TEST_CASE("words are one of those that a key knows", "[strategies]") {
       R"(run.toml:9:13: training.precision: expected one of bf16, fp16, tf32, fp32, fp8, fp4; got 'decimal'
   precision = "decimal"
               ^)");
-  CHECK(run_error("micro_batch = 4", "micro_batch = 4\noptimizer = \"sgd\"") ==
-        R"(run.toml:9:13: training.optimizer: expected one of adam; got 'sgd'
-  optimizer = "sgd"
+  CHECK(
+      run_error("micro_batch = 4", "micro_batch = 4\noptimizer = \"moun\"") ==
+      R"(run.toml:9:13: training.optimizer: expected one of adam, adamw, adam-8bit, sgd, sgd-momentum, lion, adafactor, muon, lamb; got 'moun'; did you mean 'muon'?
+  optimizer = "moun"
               ^)");
   CHECK(
       run_error("micro_batch = 4", "micro_batch = 4\nrecompute = \"selectiv\"") ==
@@ -278,8 +279,9 @@ TEST_CASE("tables are tables", "[strategies]") {
         R"(run.toml:10:1: parallel: expected a table, got an array
   [[parallel]]
   ^)");
-  CHECK(run_error("micro_batch = 4", "micro_batch = 4\n[training.optimizer]\nname = 1") ==
-        R"(run.toml:9:1: training.optimizer: expected one of adam; got a table
+  CHECK(
+      run_error("micro_batch = 4", "micro_batch = 4\n[training.optimizer]\nname = 1") ==
+      R"(run.toml:9:1: training.optimizer: expected one of adam, adamw, adam-8bit, sgd, sgd-momentum, lion, adafactor, muon, lamb; got a table
   [training.optimizer]
   ^)");
 }

@@ -41,8 +41,8 @@ double wire_bytes(const Run& run) {
 }
 
 Term data_term(const Run& run, const StageShape& shape) {
-  const double gradients = number(shape.parameters) * run.stack.gradient_size().value;
-  const double parameters = number(shape.parameters) * wire_bytes(run);
+  const double gradients = number(shape.parameters) * gradient_size(run).value;
+  const double parameters = number(shape.parameters) * gathered_size(run).value;
   const double reductions = shards_gradients(run) ? number(run.num_micro_batches()) : 1;
   Term term;
   term.quantity = "data";

@@ -160,6 +160,9 @@ TEST_CASE("list prints every file of the catalogues and every row of the tables"
   for (const CollectiveAlgorithm& algorithm : collective_algorithms()) {
     CHECK(has(all.out, std::string(algorithm.sentence)));
   }
+  for (const OptimizerAlgorithm& optimizer : optimizers()) {
+    CHECK(has(all.out, std::string(optimizer.sentence)));
+  }
   for (const NodeTopologyRow& topology : node_topologies()) {
     CHECK(has(all.out, std::string(topology.sentence)));
   }
