@@ -13,6 +13,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/compress/compression.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -87,6 +88,7 @@ struct RunFile {
   Parallel parallel;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
+  Compression compression;
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -127,6 +129,7 @@ struct Run {
   Parallel parallel;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
+  Compression compression;
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
+#include "strategies/compress/check.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -62,6 +63,7 @@ class Check {
     gpu_kinds();
     if (diagnostics_.empty()) {
       schedule();
+      check_compression(run_, diagnostics_);
     }
   }
 
@@ -339,6 +341,7 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.parallel = file.parallel;
   run.variation = file.variation;
   run.collectives = file.collectives;
+  run.compression = file.compression;
   run.measured = file.measured;
   if (diagnostics.empty()) {
     Check(file, run, diagnostics).all();

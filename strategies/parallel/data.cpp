@@ -25,7 +25,11 @@ bool is_hybrid(const Run& run) { return run.parallel.zero >= 1 && run.shards() <
 
 }  // namespace
 
-DataParallel::DataParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
+DataParallel::DataParallel(const Run& run, BodyWriter& writer)
+    : run_(run),
+      writer_(writer),
+      gradient_wire_(run, writer, WirePlace::gradients),
+      parameter_wire_(run, writer, WirePlace::parameters) {
   if (has_gradient_stream(run)) {
     gradients_ = writer.add_stream("data");
   }
@@ -129,25 +133,26 @@ void DataParallel::reduce(StreamIndex stream, double parameters) {
   }
   const Bytes payload = parameters * run_.stack.gradient_size();
   if (run_.parallel.zero == 0) {
-    writer_.op(stream, "gradient all-reduce",
-               Collective{CollectiveKind::all_reduce, kDataGroup, payload});
+    gradient_wire_.collective(kCompute, stream, "gradient all-reduce",
+                              Collective{CollectiveKind::all_reduce, kDataGroup, payload});
     return;
   }
   if (run_.shards() > 1) {
-    writer_.op(stream, "gradient reduce-scatter",
-               Collective{CollectiveKind::reduce_scatter,
-                          is_hybrid(run_) ? kShardGroup : kDataGroup, payload});
+    gradient_wire_.collective(kCompute, stream, "gradient reduce-scatter",
+                              Collective{CollectiveKind::reduce_scatter,
+                                         is_hybrid(run_) ? kShardGroup : kDataGroup, payload});
   }
   if (is_hybrid(run_)) {
-    writer_.op(stream, "gradient shard all-reduce",
-               Collective{CollectiveKind::all_reduce, kReplicaGroup,
-                          payload / static_cast<double>(run_.shards())});
+    const StreamIndex origin = run_.shards() > 1 ? stream : kCompute;
+    gradient_wire_.collective(origin, stream, "gradient shard all-reduce",
+                              Collective{CollectiveKind::all_reduce, kReplicaGroup,
+                                         payload / static_cast<double>(run_.shards())});
   }
 }
 
 void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
-  writer_.op(stream, "parameter all-gather",
-             Collective{CollectiveKind::all_gather, kParameterGroup, payload});
+  parameter_wire_.collective(stream, stream, "parameter all-gather",
+                             Collective{CollectiveKind::all_gather, kParameterGroup, payload});
 }
 
 void DataParallel::gather_parameters(std::int64_t parameters) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/parallel/context.hpp"
 #include "strategies/stage.hpp"
 
@@ -40,6 +41,7 @@ class TensorParallel {
 
   const Run& run_;
   BodyWriter& writer_;
+  CompressedWire wire_;
   ContextParallel* context_ = nullptr;
   StreamIndex stream_ = kCompute;
   Bytes sent_;  // at a boundary of what is being written
