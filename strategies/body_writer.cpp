@@ -40,6 +40,11 @@ void BodyWriter::op(StreamIndex stream, std::string_view name, const Action& act
       {action, builder_.name(name), tag_.phase, tag_.micro_batch, tag_.chunk});
 }
 
+void BodyWriter::kernels(StreamIndex stream, std::string_view name, std::vector<Kernel> list) {
+  const Seconds launches = static_cast<double>(list.size()) * per_kernel_;
+  op(stream, name, Kernels{builder_.kernel_list(std::move(list)), launches});
+}
+
 EventId BodyWriter::record(StreamIndex stream) {
   const EventId event(body_.num_events);
   ++body_.num_events;

@@ -29,6 +29,7 @@ class BodyWriter {
 
   StreamIndex add_stream(std::string_view name);
   void tag(Tag tag);
+  [[nodiscard]] const Tag& current_tag() const { return tag_; }
   /// Names the run of kernels that follows ("layer 3"); ends the run before it.
   void label(std::string_view label);
 
@@ -42,6 +43,8 @@ class BodyWriter {
 
   /// Adds an op; on the compute stream it comes after the kernels so far.
   void op(StreamIndex stream, std::string_view name, const Action& action);
+  /// Adds kernels as an op of their own, on any stream; they occupy the GPU beside those of others.
+  void kernels(StreamIndex stream, std::string_view name, std::vector<Kernel> list);
   /// Records a new event at this place of a stream.
   [[nodiscard]] EventId record(StreamIndex stream);
   void wait(StreamIndex stream, EventId event);

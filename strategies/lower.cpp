@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "strategies/parallel/expert.hpp"
+#include "strategies/compress/node_groups.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -204,6 +205,7 @@ Program lower(const Run& run) {
   for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
     builder.program.ranks.push_back(bind(Rank(rank), layout, groups));
   }
+  add_node_groups(static_cast<std::size_t>(run.cluster.gpus_per_node), builder.program);
   return std::move(builder.program);
 }
 

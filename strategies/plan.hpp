@@ -15,6 +15,7 @@
 #include "strategies/collective/collective.hpp"
 #include "strategies/parallel/expert_keys.hpp"
 #include "strategies/parallel/states.hpp"
+#include "strategies/compress/compression.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -92,6 +93,7 @@ struct RunFile {
   Parallel parallel;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
+  Compression compression;
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -132,6 +134,7 @@ struct Run {
   Parallel parallel;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
+  Compression compression;
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {

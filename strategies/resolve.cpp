@@ -6,6 +6,7 @@
 #include "sim/config/catalogue.hpp"
 #include "strategies/architecture.hpp"
 #include "strategies/parallel/expert.hpp"
+#include "strategies/compress/check.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -68,6 +69,7 @@ class Check {
     check_state_widths(run_, diagnostics_);
     if (diagnostics_.empty()) {
       schedule();
+      check_compression(run_, diagnostics_);
     }
   }
 
@@ -341,6 +343,7 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.parallel = file.parallel;
   run.variation = file.variation;
   run.collectives = file.collectives;
+  run.compression = file.compression;
   run.measured = file.measured;
   if (diagnostics.empty()) {
     Check(file, run, diagnostics).all();

@@ -29,7 +29,9 @@ constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
     {"full", Recompute::full},
 }};
 
-constexpr std::array<Alias, 10> kRunAliases = {{
+constexpr std::array<Alias, 12> kRunAliases = {{
+    {"compress", "[compression]"},
+    {"compressors", "[compression]"},
     {"cluster", "platform"},
     {"system", "platform"},
     {"hardware", "platform"},
@@ -329,6 +331,9 @@ RunFile read_run(config::Reader& reader) {
   }
   if (auto collectives = reader.maybe_child("collectives")) {
     file.collectives = read_collectives(std::move(*collectives));
+  }
+  if (auto compression = reader.maybe_child("compression")) {
+    file.compression = read_compression(std::move(*compression));
   }
   if (auto variation = reader.maybe_child("variation")) {
     file.variation = read_variation(std::move(*variation), file.variation_places);

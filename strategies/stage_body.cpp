@@ -50,6 +50,7 @@ class StageBody {
 
   Body write() {
     hold_model_states(run_, shape_, writer_);
+    CompressedWire(run_, writer_, WirePlace::gradients).hold_state(shape_.parameters);
     writer_.launch_time(run_.stack.host_per_kernel.value);
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));

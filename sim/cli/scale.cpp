@@ -32,6 +32,9 @@ std::vector<std::pair<std::string, double>> shares_of(const Breakdown& parts) {
       {"pipeline bubble", parts.bubble.seconds().value / step},
       {"optimizer", parts.optimizer.seconds().value / step},
       {"host", parts.host.seconds().value / step}};
+  if (parts.compression.count > 0) {
+    shares.emplace_back("compression", parts.compression.seconds().value / step);
+  }
   for (const auto& [axis, time] : parts.exposed) {
     shares.emplace_back(axis + " communication", time.seconds().value / step);
   }

@@ -21,7 +21,14 @@
 namespace foretrain {
 
 /// What the time of an op is spent on; the breakdown is by phase.
-enum class Phase : std::uint8_t { forward, backward, recompute, optimizer, host };
+enum class Phase : std::uint8_t {
+  forward,
+  backward,
+  recompute,
+  optimizer,
+  host,
+  compression  ///< coding what is sent, and decoding what comes
+};
 
 /// Back-to-back kernels of one stream; the list is shared by all ops that launch the same run. The
 /// host launches them in `launches`: a run does not end sooner.

@@ -72,12 +72,24 @@ class Accountant {
       if (const std::string* axis = axis_of(ops[i])) {
         result_.bubble += up_to(to_picoseconds(spans[i].ready));
         result_.exposed[*axis] += up_to(to_picoseconds(spans[i].end));
-      } else if (std::holds_alternative<HostCopy>(ops[i].action)) {  // the host's own work
+      } else if (const auto* other = std::get_if<Wait>(&ops[i].action)) {
+        book_wait_of_other(place.stream, records_[other->event.index()], spans[i]);
+      } else if (std::holds_alternative<Kernels>(ops[i].action) ||
+                 std::holds_alternative<Delay>(ops[i].action) ||
+                 std::holds_alternative<HostCopy>(ops[i].action)) {  // the host's own work
         result_.bubble += up_to(to_picoseconds(spans[i].ready));
         by_phase(ops[i].phase) += up_to(to_picoseconds(spans[i].end));
       }
     }
     result_.bubble += up_to(to_picoseconds(wait.end));
+  }
+
+  // The stream that compute waits for waits itself, for a third one.
+  void book_wait_of_other(std::size_t stream, RecordPlace place, const Span& wait) {
+    const bool is_third = place.stream != 0 && place.stream != stream;
+    if (is_third && to_picoseconds(wait.end) > booked_) {
+      book_wait(place, wait);
+    }
   }
 
   // The time from where the books end until `time`, which is where they end now.
@@ -98,6 +110,8 @@ class Accountant {
         return result_.optimizer;
       case Phase::host:
         return result_.host;
+      case Phase::compression:
+        return result_.compression;
     }
     return result_.compute;
   }
@@ -133,8 +147,9 @@ constexpr Picoseconds operator*(std::int64_t factor, Picoseconds time) {
 
 /// The parts of a breakdown in a fixed order, so that they can be summed and divided alike.
 std::vector<Picoseconds*> parts_of(Breakdown& breakdown) {
-  std::vector<Picoseconds*> parts = {&breakdown.compute, &breakdown.recompute, &breakdown.optimizer,
-                                     &breakdown.host, &breakdown.bubble};
+  std::vector<Picoseconds*> parts = {&breakdown.compute,     &breakdown.recompute,
+                                     &breakdown.optimizer,   &breakdown.host,
+                                     &breakdown.compression, &breakdown.bubble};
   for (auto& [axis, time] : breakdown.exposed) {
     parts.push_back(&time);
   }
@@ -147,7 +162,7 @@ Picoseconds to_picoseconds(Seconds time) { return {std::llround(time.value * 1e1
 
 Picoseconds Breakdown::total() const {
   Picoseconds sum = compute;
-  for (const Picoseconds part : {recompute, optimizer, host, bubble}) {
+  for (const Picoseconds part : {recompute, optimizer, host, compression, bubble}) {
     sum += part;
   }
   for (const auto& [axis, time] : exposed) {
@@ -184,6 +199,7 @@ Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
     mean.recompute += weight * one.recompute;
     mean.optimizer += weight * one.optimizer;
     mean.host += weight * one.host;
+    mean.compression += weight * one.compression;
     mean.bubble += weight * one.bubble;
   }
   FORETRAIN_ASSERT(num_ranks > 0, "a mean over no ranks");

@@ -34,6 +34,7 @@ struct Breakdown {
   Picoseconds recompute;
   Picoseconds optimizer;
   Picoseconds host;
+  Picoseconds compression;  ///< coding and decoding, beside which nothing else ran
   Picoseconds bubble;
   std::map<std::string, Picoseconds> exposed;  ///< by parallel axis; "host": copies to and from it
 

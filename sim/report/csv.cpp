@@ -18,6 +18,10 @@ std::string to_csv(const Prediction& prediction) {
                                    prediction.hardware_flops_utilization, seconds(parts.compute),
                                    seconds(parts.recompute), seconds(parts.optimizer),
                                    seconds(parts.host), seconds(parts.bubble));
+  if (parts.compression.count > 0) {
+    heading += ",compression_s";
+    values += fmt::format(",{}", seconds(parts.compression));
+  }
   for (const auto& [axis, time] : parts.exposed) {
     heading += ",exposed_" + axis + "_s";
     values += fmt::format(",{}", seconds(time));

@@ -23,6 +23,9 @@ Json json_of(const Breakdown& parts) {
   for (const auto& [axis, time] : parts.exposed) {
     json["exposed_" + axis] = decimal(time);
   }
+  if (parts.compression.count > 0) {
+    json["compression"] = decimal(parts.compression);
+  }
   json["bubble"] = decimal(parts.bubble);
   json["optimizer"] = decimal(parts.optimizer);
   json["host"] = decimal(parts.host);

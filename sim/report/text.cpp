@@ -33,6 +33,9 @@ std::string breakdown_text(const Breakdown& parts) {
     text += row("", "recompute", parts.recompute, parts.step);
   }
   text += row("", "optimizer", parts.optimizer, parts.step);
+  if (parts.compression.count > 0) {
+    text += row("", "compression", parts.compression, parts.step);
+  }
   std::string_view group = "exposed";
   for (const auto& [axis, time] : parts.exposed) {
     if (time.count > 0) {

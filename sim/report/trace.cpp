@@ -129,6 +129,8 @@ class TraceWriter {
         return "optimizer";
       case Phase::host:
         return "host";
+      case Phase::compression:
+        return "compression";
     }
     return "";
   }

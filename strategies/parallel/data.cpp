@@ -41,7 +41,11 @@ Holders expert_holders(const Run& run) {
 }
 
 DataParallel::DataParallel(const Run& run, BodyWriter& writer, const Holders& holders)
-    : run_(run), writer_(writer), holders_(holders) {
+    : run_(run),
+      writer_(writer),
+      holders_(holders),
+      gradient_wire_(run, writer, WirePlace::gradients),
+      parameter_wire_(run, writer, WirePlace::parameters) {
   if (has_gradient_stream(run, holders)) {
     gradients_ = writer.add_stream(holders.gradient_stream);
   }
@@ -146,26 +150,29 @@ void DataParallel::reduce(StreamIndex stream, double parameters) {
   }
   const Bytes payload = parameters * gradient_size(run_);
   if (run_.parallel.zero == 0) {
-    writer_.op(stream, "gradient all-reduce",
-               Collective{CollectiveKind::all_reduce, holders_.data_group, payload});
+    gradient_wire_.collective(kCompute, stream, "gradient all-reduce",
+                              Collective{CollectiveKind::all_reduce, holders_.data_group, payload});
     return;
   }
+  const bool is_hybrid_sum = is_hybrid(run_, holders_);
   if (holders_.shards > 1) {
-    writer_.op(stream, "gradient reduce-scatter",
-               Collective{CollectiveKind::reduce_scatter,
-                          is_hybrid(run_, holders_) ? holders_.shard_group : holders_.data_group,
-                          payload});
+    gradient_wire_.collective(
+        kCompute, stream, "gradient reduce-scatter",
+        Collective{CollectiveKind::reduce_scatter,
+                   is_hybrid_sum ? holders_.shard_group : holders_.data_group, payload});
   }
-  if (is_hybrid(run_, holders_)) {
-    writer_.op(stream, "gradient shard all-reduce",
-               Collective{CollectiveKind::all_reduce, holders_.replica_group,
-                          payload / static_cast<double>(holders_.shards)});
+  if (is_hybrid_sum) {
+    const StreamIndex origin = holders_.shards > 1 ? stream : kCompute;
+    gradient_wire_.collective(origin, stream, "gradient shard all-reduce",
+                              Collective{CollectiveKind::all_reduce, holders_.replica_group,
+                                         payload / static_cast<double>(holders_.shards)});
   }
 }
 
 void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
-  writer_.op(stream, "parameter all-gather",
-             Collective{CollectiveKind::all_gather, holders_.parameter_group, payload});
+  parameter_wire_.collective(
+      stream, stream, "parameter all-gather",
+      Collective{CollectiveKind::all_gather, holders_.parameter_group, payload});
 }
 
 void DataParallel::gather_parameters(std::int64_t parameters) {

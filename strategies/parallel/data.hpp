@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -56,6 +57,8 @@ class DataParallel {
   const Run& run_;
   BodyWriter& writer_;
   Holders holders_;
+  CompressedWire gradient_wire_;
+  CompressedWire parameter_wire_;
   StreamIndex gradients_ = kCompute;   // stream of overlapped gradient collectives
   StreamIndex parameters_ = kCompute;  // stream of overlapped gathers
   std::int64_t pending_ = 0;           // parameters whose gradients wait for a full bucket

@@ -39,7 +39,8 @@ std::optional<CollectiveKind> boundary_collective(Boundary boundary, Direction d
   return is_sum ? std::optional(CollectiveKind::all_reduce) : std::nullopt;
 }
 
-TensorParallel::TensorParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
+TensorParallel::TensorParallel(const Run& run, BodyWriter& writer)
+    : run_(run), writer_(writer), wire_(run, writer, WirePlace::tensor) {
   const bool is_overlapping =
       run.stack.overlap_tensor_parallel || run.stack.hidden_tensor_parallel.value > 0;
   if (is_overlapping && run.parallel.tensor > 1) {
@@ -177,8 +178,10 @@ void TensorParallel::gather_logits(Direction direction) {
     const double logits =
         static_cast<double>(shard.tokens()) *
         static_cast<double>(padded_vocabulary(run_.model.vocabulary, shard.tensor));
-    collective(kCompute, CollectiveKind::all_gather,
-               logits * std::max(Bytes(2), size_of(run_.training.precision)));
+    // Never compressed: they are the loss's input.
+    writer_.op(kCompute, op_name(CollectiveKind::all_gather),
+               Collective{CollectiveKind::all_gather, kTensorGroup,
+                          logits * std::max(Bytes(2), size_of(run_.training.precision))});
   }
 }
 
@@ -197,7 +200,7 @@ void TensorParallel::collective(StreamIndex stream, CollectiveKind kind) {
 }
 
 void TensorParallel::collective(StreamIndex stream, CollectiveKind kind, Bytes payload) {
-  writer_.op(stream, op_name(kind), Collective{kind, kTensorGroup, payload});
+  wire_.collective(kCompute, stream, op_name(kind), Collective{kind, kTensorGroup, payload});
 }
 
 }  // namespace foretrain

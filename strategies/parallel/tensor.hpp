@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/parallel/context.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
@@ -45,6 +46,7 @@ class TensorParallel {
 
   const Run& run_;
   BodyWriter& writer_;
+  CompressedWire wire_;
   ContextParallel* context_ = nullptr;
   ExpertParallel* experts_ = nullptr;
   StreamIndex stream_ = kCompute;

@@ -11,7 +11,7 @@ std::uint32_t channel_of(Direction direction) { return direction == Direction::f
 }  // namespace
 
 PipelineTransfer::PipelineTransfer(const Run& run, BodyWriter& writer, TensorParallel& tensor)
-    : run_(run), writer_(writer), tensor_(tensor) {
+    : run_(run), writer_(writer), wire_(run, writer, WirePlace::pipeline), tensor_(tensor) {
   if (run.parallel.pipeline > 1) {
     forward_ = {writer.add_stream("pipeline send next"),
                 writer.add_stream("pipeline receive previous")};
@@ -31,7 +31,7 @@ Bytes PipelineTransfer::payload(Bytes stream) const {
 void PipelineTransfer::receive(Direction direction, Bytes stream) {
   const bool is_forward = direction == Direction::forward;
   const Way& streams = way(direction);
-  writer_.op(
+  wire_.receive(
       streams.receive, is_forward ? "receive activation" : "receive gradient",
       Recv{is_forward ? kPreviousStage : kNextStage, channel_of(direction), payload(stream)});
   writer_.wait(kCompute, writer_.record(streams.receive));
@@ -44,7 +44,7 @@ void PipelineTransfer::send(Direction direction, Bytes stream) {
   const bool is_forward = direction == Direction::forward;
   const Way& streams = way(direction);
   writer_.wait(streams.send, writer_.record(kCompute));
-  writer_.op(
+  wire_.send(
       streams.send, is_forward ? "send activation" : "send gradient",
       Send{is_forward ? kNextStage : kPreviousStage, channel_of(direction), payload(stream)});
   if (run_.stack.blocking_sends) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/parallel/tensor.hpp"
 #include "strategies/stage.hpp"
 
@@ -31,6 +32,7 @@ class PipelineTransfer {
 
   const Run& run_;
   BodyWriter& writer_;
+  CompressedWire wire_;
   TensorParallel& tensor_;
   Way forward_;
   Way backward_;

@@ -1,0 +1,46 @@
+// Quantisation to 8-bit integers, symmetric, with one fp32 scale for each block: qwZ of ZeRO++
+// (Wang et al. 2023), which gathers parameters. SPDX-License-Identifier: Apache-2.0
+#include <array>
+#include <cmath>
+
+#include "strategies/compress/compressor.hpp"
+
+namespace foretrain {
+namespace {
+
+constexpr std::array<CodecOption, 1> kOptions = {
+    {{"block", "elements that share a scale", 2048, 8, 1e6, true, {}}}};
+
+Bytes wire(const CodecOptions& options, const Message& message) {
+  return Bytes(std::ceil(message.elements)) + block_scales(message.elements, options["block"]);
+}
+
+// A block is held in registers between finding its scale and writing it: one read.
+CodecWork encode(const CodecOptions& options, const Message& message) {
+  return encode_pass(message, wire(options, message));
+}
+
+CodecWork decode(const CodecOptions& options, const Message& message) {
+  return decode_pass(message, wire(options, message));
+}
+
+CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
+  return sum_pass(message, wire(options, message), codes);
+}
+
+}  // namespace
+
+const Codec kBlockInt8 = {
+    kOptions,
+    wire,
+    encode,
+    decode,
+    sum,
+    nullptr,
+    nullptr,
+    nullptr,
+    nullptr,
+    "parameters: near-lossless with a scale for each block (Wang et al. 2023, ZeRO++)",
+    "blocks of 2048 elements: the papers state none"};
+
+}  // namespace foretrain

@@ -1,0 +1,58 @@
+// One collective through a compressor, as steps: coding, and collectives of the group or of its
+// parts inside and across nodes.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "sim/program/program.hpp"
+#include "strategies/compress/compressor.hpp"
+
+namespace foretrain {
+
+/// Where the members of a group are: as many on each of its nodes, or not (`per_node` is 0).
+struct GroupShape {
+  std::size_t members = 1;
+  std::size_t per_node = 1;  ///< members / per_node nodes
+
+  [[nodiscard]] bool spans_nodes() const { return per_node < members; }
+  /// Can work inside nodes first, then across them.
+  [[nodiscard]] bool has_levels() const { return per_node > 1 && spans_nodes(); }
+};
+
+/// Which ranks of a group meet: all; those of one node; or one of each node (who are, inside their
+/// nodes, in the same place).
+enum class GroupPart : std::uint8_t { all, inside, across };
+
+struct PartCollective {
+  CollectiveKind kind = CollectiveKind::all_reduce;
+  GroupPart part = GroupPart::all;
+  Bytes payload;
+  bool is_coded = true;
+};
+
+using ExchangeStep = std::variant<CodecWork, PartCollective>;
+using Exchange = std::vector<ExchangeStep>;
+
+/// How one place is compressed.
+struct WireCompression {
+  const Compressor* method = nullptr;
+  CodecOptions options;
+  bool between_nodes_only = false;  ///< messages that stay in a node are not coded
+  std::int64_t chunks = 1;          ///< coded and sent one after another, each beside the others
+};
+
+/// The steps of one collective of `message` (the full vector, as in Collective). Work that is
+/// nothing is left out. REQUIRES: all-reduce, all-gather, reduce-scatter or all-to-all.
+[[nodiscard]] Exchange exchange(CollectiveKind kind, const WireCompression& how,
+                                const Message& message, const GroupShape& group);
+
+/// Whether anything of a group's collectives is coded.
+[[nodiscard]] bool is_coded(const WireCompression& how, const GroupShape& group);
+/// Whether a collective of the group is carried out in parts, inside and across nodes.
+[[nodiscard]] bool uses_levels(CollectiveKind kind, const WireCompression& how,
+                               const GroupShape& group);
+
+}  // namespace foretrain
