@@ -7,14 +7,6 @@
 
 namespace foretrain {
 
-std::optional<std::string> refuse_virtual_stages(const PipelineShape& shape) {
-  if (shape.virtual_stages == 1) {
-    return std::nullopt;
-  }
-  return "this schedule keeps a stage's layers together, but virtual_stages = " +
-         std::to_string(shape.virtual_stages) + ": use schedule = \"interleaved-1f1b\"";
-}
-
 std::vector<Slot> one_f_one_b(const PipelineShape& shape, std::int32_t stage) {
   const std::int32_t warm_up = std::min(shape.stages - stage - 1, shape.micro_batches);
   std::vector<Slot> slots;

@@ -25,6 +25,9 @@ struct Slot {
   SlotKind kind = SlotKind::forward;
   std::int32_t micro_batch = 0;
   std::int32_t chunk = 0;
+  /// Runs piece by piece in turn with the slot after it, of another micro-batch, so that what one
+  /// communicates travels beside what the other computes (DeepSeek-AI 2024, section 3.2.1).
+  bool is_paired = false;
   bool operator==(const Slot&) const = default;
 };
 
@@ -33,6 +36,9 @@ struct PipelineShape {
   std::int32_t stages = 1;
   std::int32_t virtual_stages = 1;
   std::int32_t micro_batches = 1;
+  /// Contiguous micro-batches that go through a chunk before its stage turns to the next chunk, in
+  /// schedules that let a run choose (Llama Team 2024, section 3.3.2); 0: as many as stages.
+  std::int32_t micro_batch_group = 0;
 };
 
 /// The slots of one stage, in order. REQUIRES: the schedule accepts the shape, 0 <= stage < stages.
@@ -50,12 +56,26 @@ enum class StepEnd : std::uint8_t {
   stage_by_stage,
 };
 
+/// Which places of the model the chunks of a stage hold; a micro-batch goes from place 0 up.
+enum class Placement : std::uint8_t {
+  round_robin,  ///< chunk c of stage s is place c p + s
+  /// Chunk 0 of stage s is place s, chunk 1 is place 2 p - 1 - s: the last stage hands to itself,
+  /// and the first one ends what it began.
+  v_shape,
+  /// Of p places chunk 0 is place s and chunk 1 is place p - 1 - s: two copies of the model, each
+  /// for half of the micro-batches, one from the first stage on, one from the last.
+  both_ways,
+};
+
 struct PipelineSchedule {
   std::string_view name;
   std::string_view sentence;
   ScheduleFunction order;
   AcceptFunction refuse;
   StepEnd end = StepEnd::together;
+  Placement placement = Placement::round_robin;
+  std::int32_t chunks = 0;  ///< per stage, where the schedule leaves no choice
+  bool has_groups = false;  ///< follows PipelineShape::micro_batch_group
 };
 
 /// All schedules; the visible table is in catalog.cpp.
@@ -65,12 +85,25 @@ struct PipelineSchedule {
 
 // The implementations, one file each.
 [[nodiscard]] std::vector<Slot> gpipe(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> breadth_first(const PipelineShape& shape, std::int32_t stage);
 [[nodiscard]] std::vector<Slot> one_f_one_b(const PipelineShape& shape, std::int32_t stage);
 [[nodiscard]] std::vector<Slot> interleaved_one_f_one_b(const PipelineShape& shape,
                                                         std::int32_t stage);
+[[nodiscard]] std::vector<Slot> interleaved_zb(const PipelineShape& shape, std::int32_t stage);
 [[nodiscard]] std::vector<Slot> zb_h1(const PipelineShape& shape, std::int32_t stage);
 [[nodiscard]] std::vector<Slot> zb_2p(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> zb_v(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> v_half(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> v_min(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> dual_pipe(const PipelineShape& shape, std::int32_t stage);
+[[nodiscard]] std::vector<Slot> dual_pipe_v(const PipelineShape& shape, std::int32_t stage);
+
+// Why not, shared by several.
+[[nodiscard]] std::optional<std::string> accept_all(const PipelineShape& shape);
 [[nodiscard]] std::optional<std::string> refuse_virtual_stages(const PipelineShape& shape);
 [[nodiscard]] std::optional<std::string> refuse_uneven_interleaving(const PipelineShape& shape);
+[[nodiscard]] std::optional<std::string> refuse_other_than_two_chunks(const PipelineShape& shape);
+[[nodiscard]] std::optional<std::string> refuse_uneven_dual_pipe(const PipelineShape& shape);
+[[nodiscard]] std::optional<std::string> refuse_short_dual_pipe_v(const PipelineShape& shape);
 
 }  // namespace foretrain
