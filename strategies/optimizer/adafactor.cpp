@@ -31,7 +31,7 @@ double adafactor_traffic(const ParameterTensor& tensor, const StateSizes& sizes)
 }
 
 // The sums over a cut tensor in fp32, and the two mean squares.
-Exchange adafactor_exchange(const ParameterTensor& tensor) {
+OptimizerExchange adafactor_exchange(const ParameterTensor& tensor) {
   const double sums = tensor.kind == TensorKind::vector ? 0 : numbers(tensor);
   return {0, 4 * (sums + 2) * tensor.matrices()};
 }

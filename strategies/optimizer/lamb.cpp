@@ -19,7 +19,7 @@ double lamb_traffic(const ParameterTensor& tensor, const StateSizes& sizes) {
 }
 
 // Two sums of squares in fp32.
-Exchange lamb_exchange(const ParameterTensor& tensor) {
+OptimizerExchange lamb_exchange(const ParameterTensor& tensor) {
   return {0, 4 * 2 * static_cast<double>(tensor.count)};
 }
 

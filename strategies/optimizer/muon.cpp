@@ -61,7 +61,7 @@ std::vector<Step> muon_kernels(const ParameterTensor& tensor, std::int64_t batch
   return steps;
 }
 
-Exchange muon_exchange(const ParameterTensor& tensor) {
+OptimizerExchange muon_exchange(const ParameterTensor& tensor) {
   return {is_orthogonalised(tensor) ? kWire * tensor.elements() : 0, 0};
 }
 

@@ -46,7 +46,7 @@ struct StateSizes {
 };
 
 /// What ranks tell one another before they update, where tensors are cut between them.
-struct Exchange {
+struct OptimizerExchange {
   double gathered = 0;  ///< bytes of whole tensors that every rank must have
   double reduced = 0;   ///< bytes of sums over tensors
 };
@@ -55,7 +55,7 @@ struct Exchange {
 using BytesFunction = double (*)(const ParameterTensor& tensor, const StateSizes& sizes);
 /// What runs on `batch` whole matrices of a shape beside the passes over memory.
 using KernelsFunction = std::vector<Step> (*)(const ParameterTensor& tensor, std::int64_t batch);
-using ExchangeFunction = Exchange (*)(const ParameterTensor& tensor);
+using ExchangeFunction = OptimizerExchange (*)(const ParameterTensor& tensor);
 
 struct OptimizerAlgorithm {
   std::string_view name;
@@ -94,13 +94,13 @@ struct OptimizerAlgorithm {
 [[nodiscard]] double lion_traffic(const ParameterTensor& tensor, const StateSizes& sizes);
 [[nodiscard]] double adafactor_state(const ParameterTensor& tensor, const StateSizes& sizes);
 [[nodiscard]] double adafactor_traffic(const ParameterTensor& tensor, const StateSizes& sizes);
-[[nodiscard]] Exchange adafactor_exchange(const ParameterTensor& tensor);
+[[nodiscard]] OptimizerExchange adafactor_exchange(const ParameterTensor& tensor);
 [[nodiscard]] double muon_state(const ParameterTensor& tensor, const StateSizes& sizes);
 [[nodiscard]] double muon_traffic(const ParameterTensor& tensor, const StateSizes& sizes);
 [[nodiscard]] std::vector<Step> muon_kernels(const ParameterTensor& tensor, std::int64_t batch);
-[[nodiscard]] Exchange muon_exchange(const ParameterTensor& tensor);
+[[nodiscard]] OptimizerExchange muon_exchange(const ParameterTensor& tensor);
 [[nodiscard]] double lamb_state(const ParameterTensor& tensor, const StateSizes& sizes);
 [[nodiscard]] double lamb_traffic(const ParameterTensor& tensor, const StateSizes& sizes);
-[[nodiscard]] Exchange lamb_exchange(const ParameterTensor& tensor);
+[[nodiscard]] OptimizerExchange lamb_exchange(const ParameterTensor& tensor);
 
 }  // namespace foretrain

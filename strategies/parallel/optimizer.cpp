@@ -64,9 +64,9 @@ const OptimizerAlgorithm& optimizer_of(const Run& run) { return optimizer(run.tr
 void write_exchange(const Run& run, const std::vector<ParameterTensor>& tensors,
                     BodyWriter& writer) {
   const ExchangeFunction exchange = optimizer_of(run).exchange;
-  Exchange sum;
+  OptimizerExchange sum;
   for (const ParameterTensor& tensor : tensors) {
-    const Exchange one = exchange != nullptr ? exchange(tensor) : Exchange{};
+    const OptimizerExchange one = exchange != nullptr ? exchange(tensor) : OptimizerExchange{};
     sum.gathered += one.gathered;
     sum.reduced += one.reduced;
   }
