@@ -109,7 +109,9 @@ void read_expert_layers(Reader& reader, Family family, Model& model) {
   moe.ffn = reader.count("moe_intermediate_size", moe.ffn, kFfn);
   if (family == Family::qwen3_moe) {
     model.pattern.experts_every = reader.count("decoder_sparse_step", 1, kLayers);
-    if (!reader.counts("mlp_only_layers", {0, kLayers.most}).empty()) {
+    // Only an empty list passes as one of tables.
+    const std::size_t before = reader.diagnostics().size();
+    if (!reader.children("mlp_only_layers").empty() || reader.diagnostics().size() != before) {
       reader.fail("mlp_only_layers",
                   "single layers without experts are not modelled; only those "
                   "that decoder_sparse_step names are");

@@ -96,10 +96,10 @@ TEST_CASE("head_dim need not be hidden_size / num_attention_heads", "[models]") 
 TEST_CASE("a class that cannot be read is answered with those that can", "[models]") {
   CHECK(mistakes_in_json("{}") ==
         "config.json: missing key 'model_type' (one of gpt2, gpt_neox, llama, mistral, mixtral, "
-        "qwen2)");
+        "qwen2, qwen3, qwen3_moe, gemma2, deepseek_v3)");
   CHECK(
       mistakes_in_json(R"({"model_type": "mpt", "n_layers": 32})") ==
-      R"(config.json:1:16: model_type: expected one of gpt2, gpt_neox, llama, mistral, mixtral, qwen2; got 'mpt'
+      R"(config.json:1:16: model_type: expected one of gpt2, gpt_neox, llama, mistral, mixtral, qwen2, qwen3, qwen3_moe, gemma2, deepseek_v3; got 'mpt'
   {"model_type": "mpt", "n_layers": 32}
                  ^)");
   CHECK(
