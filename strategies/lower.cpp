@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "strategies/parallel/expert.hpp"
 #include "strategies/compress/node_groups.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -69,42 +69,36 @@ void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   }
 }
 
-// The places of a stage in groups of `count` that are `step` apart.
-void add_partition(const Layout& layout, std::size_t stage, std::string_view axis,
-                   std::size_t count, std::size_t step, std::vector<GroupId>& groups,
-                   ProgramBuilder& builder) {
-  const std::size_t before = groups.size();
+void add_partition(const Run& run, const Layout& layout, std::size_t stage, std::uint32_t slot,
+                   std::string_view axis, Groups& groups, ProgramBuilder& builder) {
+  const Partition partition = expert_partition(run, slot);
+  std::vector<GroupId>& ids = groups.experts[slot];
+  const std::size_t before = ids.size();
   for (std::size_t place = 0; place < layout.num_places(); ++place) {
-    const std::size_t first = place - place / step % count * step;
-    groups.push_back(first == place
-                         ? add_group(builder, axis, layout.places(place, count, step, stage))
-                         : groups[before + first]);
+    const std::size_t first = partition.first_of(place);
+    ids.push_back(
+        first == place
+            ? add_group(builder, axis, layout.places(place, partition.count, partition.step, stage))
+            : ids[before + first]);
   }
 }
 
 void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
                        ProgramBuilder& builder, Groups& groups) {
-  const auto degree = static_cast<std::size_t>(run.parallel.experts.degree);
-  const auto tensor = static_cast<std::size_t>(expert_tensor(run));
-  const auto replicas = static_cast<std::size_t>(expert_replicas(run));
-  const auto shards = static_cast<std::size_t>(expert_shards(run));
-  const auto on_node = static_cast<std::size_t>(experts_on_node(run));
-  const auto add = [&](std::uint32_t slot, std::string_view axis, std::size_t count,
-                       std::size_t step) {
-    add_partition(layout, stage, axis, count, step, groups.experts[slot], builder);
+  const auto add = [&](std::uint32_t slot, std::string_view axis) {
+    add_partition(run, layout, stage, slot, axis, groups, builder);
   };
-  const std::size_t grid = degree * tensor;
-  add(kExpertGroup, "expert", degree, tensor);
-  add(kExpertTensorGroup, "expert tensor", tensor, 1);
+  add(kExpertGroup, "expert");
+  add(kExpertTensorGroup, "expert tensor");
   if (expert_dispatch(run.stack.expert_dispatch).needs_nodes) {
-    add(kExpertNodeGroup, "expert", on_node, tensor);
-    add(kExpertRailGroup, "expert", degree / on_node, tensor * on_node);
+    add(kExpertNodeGroup, "expert");
+    add(kExpertRailGroup, "expert");
   }
-  add(kExpertDataGroup, "expert data", replicas, grid);
+  add(kExpertDataGroup, "expert data");
   if (run.parallel.zero >= 1) {
-    add(kExpertParameterGroup, "expert data", shards, grid);
-    add(kExpertShardGroup, "expert data", shards, grid);
-    add(kExpertReplicaGroup, "expert data", replicas / shards, grid * shards);
+    add(kExpertParameterGroup, "expert data");
+    add(kExpertShardGroup, "expert data");
+    add(kExpertReplicaGroup, "expert data");
   }
 }
 

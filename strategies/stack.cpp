@@ -78,11 +78,17 @@ void read_overlap(config::Reader& reader, Stack& stack) {
   stack.overlap_context = reader.get<bool>("overlap_context", false);
   stack.expert_dispatch = read_expert_dispatch(reader);
   stack.overlap_shared_experts = reader.get<bool>("overlap_shared_experts", false);
+  stack.hidden_experts = optional_number(reader, "hidden_experts", 1);
   stack.hidden_tensor_parallel = optional_number(reader, "hidden_tensor_parallel", 1);
   stack.exposed_gradients = optional_number(reader, "exposed_gradients", 1);
   stack.exposed_gathers = optional_number(reader, "exposed_gathers", 1);
   stack.scatter_gather = reader.get<bool>("scatter_gather");
   stack.blocking_sends = reader.get<bool>("blocking_sends");
+  if (stack.overlap_shared_experts && stack.hidden_experts.value > 0) {
+    reader.fail(
+        "hidden_experts",
+        "overlap_shared_experts hides what travels behind shared experts; give one of them");
+  }
   if (stack.overlap_tensor_parallel && stack.hidden_tensor_parallel.value > 0) {
     reader.fail("hidden_tensor_parallel",
                 "overlap_tensor_parallel hides whole collectives already; give one of them");
@@ -127,6 +133,7 @@ std::vector<Fact> facts(const Stack& stack) {
     facts.push_back(fact("gradient_bucket", stack.bucket));
   }
   add_if_given("hidden_tensor_parallel", stack.hidden_tensor_parallel);
+  add_if_given("hidden_experts", stack.hidden_experts);
   add_if_given("exposed_gradients", stack.exposed_gradients);
   add_if_given("exposed_gathers", stack.exposed_gathers);
   facts.push_back(fact("optimizer_bytes_per_parameter", stack.optimizer_bytes));

@@ -34,8 +34,9 @@ struct Stack {
   bool blocking_sends = true;            ///< compute waits until what it sent has arrived
   bool overlap_parameters = false;  ///< ZeRO-1/2: gathered while the next forward runs, per layer
   bool overlap_context = false;     ///< keys and values travel while attention runs
-  std::string expert_dispatch = "all-to-all";      ///< how tokens travel to their experts
-  bool overlap_shared_experts = false;             ///< while the shared ones run
+  std::string expert_dispatch = "all-to-all";  ///< how tokens travel to their experts
+  bool overlap_shared_experts = false;         ///< while the shared ones run
+  config::Sourced<double> hidden_experts;      ///< share of their bytes that travel beside kernels
   config::Sourced<double> hidden_tensor_parallel;  ///< share of tensor-parallel bytes that travel
                                                    ///< beside the GEMM next to them
   config::Sourced<double> exposed_gradients;  ///< share of overlapped gradient bytes that wait for

@@ -7,6 +7,7 @@
 
 #include "sim/core/error.hpp"
 #include "strategies/compress/node_groups.hpp"
+#include "strategies/parallel/expert.hpp"
 
 namespace foretrain {
 namespace {
@@ -33,7 +34,10 @@ std::optional<std::string> why_silent(const Run& run, WirePlace place) {
                  ? std::nullopt
                  : std::optional<std::string>("pipeline is 1: nothing is sent");
     case WirePlace::experts:
-      return "the run has no expert parallelism: no tokens are sent to experts";
+      return has_expert_grid(run) ? std::nullopt
+                                  : std::optional<std::string>(
+                                        "the run has no expert parallelism: no tokens are sent to "
+                                        "experts");
   }
   throw InternalError("a place that nobody checks");
 }
@@ -52,8 +56,9 @@ std::vector<std::uint32_t> slots_of(const Run& run, WirePlace place) {
       return {kParameterGroup};
     case WirePlace::tensor:
       return {kTensorGroup};
-    case WirePlace::pipeline:
     case WirePlace::experts:
+      return {kExpertGroup};
+    case WirePlace::pipeline:
       return {};
   }
   throw InternalError("a place that nobody checks");

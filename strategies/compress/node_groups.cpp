@@ -9,6 +9,7 @@
 
 #include "sim/core/error.hpp"
 #include "strategies/lower.hpp"
+#include "strategies/parallel/expert.hpp"
 
 namespace foretrain {
 namespace {
@@ -20,6 +21,15 @@ template <class Use>
 void for_each_group(const Run& run, std::uint32_t slot, Use use) {
   const Layout layout = layout_of(run);
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
+    if (slot >= kExpertGroup && slot <= kExpertParameterGroup) {
+      const Partition partition = expert_partition(run, slot);
+      for (std::size_t place = 0; place < layout.num_places(); ++place) {
+        if (partition.first_of(place) == place) {
+          use(layout.places(place, partition.count, partition.step, stage));
+        }
+      }
+      continue;
+    }
     if (slot == kTensorGroup) {
       for (std::size_t d = 0; d < layout.data; ++d) {
         use(layout.tensor_group(d, stage));

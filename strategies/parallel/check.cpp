@@ -17,6 +17,9 @@ constexpr const char* kExpertTensorKey = "parallel.expert_tensor";
 
 // What means nothing to a model without experts.
 bool refuse_without_experts(const Run& run, Diagnostics& diagnostics) {
+  if (run.model.moe) {
+    return false;
+  }
   const ExpertKeys& keys = run.parallel.experts;
   const std::string reason =
       " has no effect: model '" + run.model.name + "' has no mixture_of_experts";
@@ -30,7 +33,7 @@ bool refuse_without_experts(const Run& run, Diagnostics& diagnostics) {
     diagnostics.add(run.training.expert_capacity.position, "training.expert_capacity",
                     "expert_capacity" + reason);
   }
-  return !run.model.moe;
+  return true;
 }
 
 bool check_degree(const Run& run, Diagnostics& diagnostics) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "sim/core/error.hpp"
 #include "sim/core/random.hpp"
 #include "strategies/lower.hpp"
 
@@ -11,7 +12,11 @@ namespace foretrain {
 namespace {
 
 bool overlaps(const Run& run) {
-  return has_expert_grid(run) && run.stack.overlap_shared_experts && run.model.moe->shared_ffn > 0;
+  if (!has_expert_grid(run)) {
+    return false;
+  }
+  return run.stack.hidden_experts.value > 0 ||
+         (run.stack.overlap_shared_experts && run.model.moe->shared_ffn > 0);
 }
 
 Bytes element_size(const Run& run) {
@@ -103,7 +108,36 @@ double expert_load(const Run& run) {
   return sum / static_cast<double>(run.model.layers);
 }
 
-ExpertParallel::ExpertParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
+Partition expert_partition(const Run& run, std::uint32_t slot) {
+  const auto degree = static_cast<std::size_t>(run.parallel.experts.degree);
+  const auto tensor = static_cast<std::size_t>(expert_tensor(run));
+  const auto replicas = static_cast<std::size_t>(expert_replicas(run));
+  const auto shards = static_cast<std::size_t>(expert_shards(run));
+  const auto on_node = std::max<std::size_t>(1, static_cast<std::size_t>(experts_on_node(run)));
+  const std::size_t grid = degree * tensor;
+  switch (slot) {
+    case kExpertGroup:
+      return {degree, tensor};
+    case kExpertTensorGroup:
+      return {tensor, 1};
+    case kExpertNodeGroup:
+      return {on_node, tensor};
+    case kExpertRailGroup:
+      return {degree / on_node, tensor * on_node};
+    case kExpertDataGroup:
+      return {replicas, grid};
+    case kExpertShardGroup:
+    case kExpertParameterGroup:
+      return {shards, grid};
+    case kExpertReplicaGroup:
+      return {replicas / shards, grid * shards};
+    default:
+      throw InternalError("no slot of expert parallelism");
+  }
+}
+
+ExpertParallel::ExpertParallel(const Run& run, BodyWriter& writer)
+    : run_(run), writer_(writer), wire_(run, writer, WirePlace::experts) {
   if (has_expert_grid(run)) {
     traffic_ = traffic_of(run);
   }
@@ -127,22 +161,44 @@ void ExpertParallel::boundary(Boundary boundary, Direction direction, double ele
   const bool is_to_experts =
       (boundary == Boundary::dispatch_experts) == (direction == Direction::forward);
   if (stream_ == kCompute) {
-    travel(kCompute, is_to_experts, elements);
-    return;
+    travel(kCompute, is_to_experts, elements, 1);
+  } else if (!holds_back()) {
+    travel_beside_kernels(is_to_experts, elements);
+  } else {
+    writer_.wait(stream_, writer_.record(kCompute));
+    travel(stream_, is_to_experts, elements, 1);
+    for (const Kernel& kernel : std::exchange(held_, {})) {
+      writer_.kernel(kernel);
+    }
+    writer_.wait(kCompute, writer_.record(stream_));
   }
+}
+
+// Where a stack lets two micro-batches take turns (DualPipe, DeepSeek-AI 2024, section 3.2.1;
+// Megatron-Core's combined 1F1B), the kernels of one hide what the other sends. Here a share of the
+// bytes travels beside the kernels since the last boundary, which are as many, and the rest after
+// them.
+void ExpertParallel::travel_beside_kernels(bool is_to_experts, double elements) {
+  const double share = run_.stack.hidden_experts.value;
+  const std::vector<Kernel> beside = writer_.take_back_while([](const Kernel&) { return true; });
   writer_.wait(stream_, writer_.record(kCompute));
-  travel(stream_, is_to_experts, elements);
-  for (const Kernel& kernel : std::exchange(held_, {})) {
+  travel(stream_, is_to_experts, elements, share);
+  for (const Kernel& kernel : beside) {
     writer_.kernel(kernel);
+  }
+  if (share < 1) {
+    writer_.wait(stream_, writer_.record(kCompute));
+    travel(stream_, is_to_experts, elements, 1 - share);
   }
   writer_.wait(kCompute, writer_.record(stream_));
 }
 
 // First between the ranks that share the experts, then every rank that splits one gets the rows of
 // all that split it; back the other way round.
-void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double elements) {
+void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double elements, double share) {
   ExpertTraffic traffic = traffic_;
-  traffic.copies = elements * element_size(run_);
+  traffic.tokens = share * traffic_.tokens;
+  traffic.copies = share * elements * element_size(run_);
   std::vector<Collective> way = expert_dispatch(run_.stack.expert_dispatch).way(traffic);
   way.erase(std::remove_if(way.begin(), way.end(),
                            [this](const Collective& part) { return is_alone(part.communicator); }),
@@ -156,7 +212,7 @@ void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double eleme
   }
   for (Collective& part : way) {
     part.kind = is_to_experts ? part.kind : reverse(part.kind);
-    writer_.op(stream, is_to_experts ? "to experts" : "from experts", part);
+    wire_.collective(kCompute, stream, is_to_experts ? "to experts" : "from experts", part);
   }
 }
 

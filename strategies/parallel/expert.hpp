@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/parallel/context.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
 #include "strategies/stage.hpp"
@@ -33,6 +34,19 @@ namespace foretrain {
 /// An imbalance without ranks that share experts.
 void check_expert_imbalance(const RunFile& file, const Run& run, config::Diagnostics& diagnostics);
 
+/// How the places of a stage form the groups of a slot (kExpertGroup to kExpertParameterGroup):
+/// `count` of them, `step` apart.
+struct Partition {
+  std::size_t count = 1;
+  std::size_t step = 1;
+
+  [[nodiscard]] std::size_t first_of(std::size_t place) const {
+    return place - place / step % count * step;
+  }
+};
+/// REQUIRES: has_expert_grid(run).
+[[nodiscard]] Partition expert_partition(const Run& run, std::uint32_t slot);
+
 /// Writes the boundaries of experts.
 class ExpertParallel {
  public:
@@ -40,19 +54,23 @@ class ExpertParallel {
   ExpertParallel(const Run& run, BodyWriter& writer);
 
   /// Whether shared experts run beside the next boundary: their kernels are then held back.
-  [[nodiscard]] bool holds_back() const { return stream_ != kCompute; }
+  [[nodiscard]] bool holds_back() const {
+    return stream_ != kCompute && run_.stack.hidden_experts.value == 0;
+  }
   void hold(const Kernel& kernel) { held_.push_back(kernel); }
 
   /// `elements` are copies of tokens that this rank sends, or gets back.
   void boundary(Boundary boundary, Direction direction, double elements);
 
  private:
-  void travel(StreamIndex stream, bool is_to_experts, double elements);
+  void travel(StreamIndex stream, bool is_to_experts, double elements, double share);
+  void travel_beside_kernels(bool is_to_experts, double elements);
   /// Whether a communicator has one member.
   [[nodiscard]] bool is_alone(std::uint32_t group) const;
 
   const Run& run_;
   BodyWriter& writer_;
+  CompressedWire wire_;
   ExpertTraffic traffic_;  // without copies
   StreamIndex stream_ = kCompute;
   std::vector<Kernel> held_;

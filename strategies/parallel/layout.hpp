@@ -22,7 +22,7 @@ struct Layout {
   std::size_t pipeline = 1;
   std::size_t context = 1;  ///< of the replicas, neighbours that share a sequence; divides data
   std::size_t shard = 1;    ///< of the replicas, neighbours that share model states; divides data
-  RankOrder order;
+  RankOrder order = {};
 
   [[nodiscard]] std::size_t num_ranks() const { return tensor * data * pipeline; }
   [[nodiscard]] Rank rank(std::size_t tensor_index, std::size_t data_index,

@@ -78,8 +78,9 @@ class Ring {
     std::vector<Step> steps(core_.steps.begin(), core_.steps.end());
     for (Step& each : steps) {
       if (auto* flash = std::get_if<FlashAttention>(&each.what)) {
-        flash->is_causal = step == 0;
-        flash->key_length = step == 0 ? flash->query_length : flash->query_length / 2;
+        const bool is_half = flash->is_causal && step > 0;
+        flash->is_causal = flash->is_causal && step == 0;
+        flash->key_length = is_half ? flash->query_length / 2 : flash->query_length;
       }
     }
     ContextCore part = core_;
@@ -125,6 +126,10 @@ class Ring {
 }  // namespace
 
 std::optional<std::string> refuse_ring(const Run& run) {
+  if (run.model.sliding_window > 0 && run.model.sliding_window < run.training.sequence_length) {
+    return "context_kind \"ring\" with sliding_window " + std::to_string(run.model.sliding_window) +
+           " is not modelled: shares differ in their work";
+  }
   const std::int64_t chunks = 2 * run.parallel.context;
   if (run.training.sequence_length % chunks != 0) {
     return "context_kind \"ring\" cuts a sequence into 2 x context = " + std::to_string(chunks) +

@@ -105,6 +105,7 @@ TEST_CASE("a ring hides what it sends behind attention where that takes longer",
   run.training.micro_batch = 1;
   run.training.global_batch = 1;
   run.model = gpt(1, 256, 8);
+  run.model.vocabulary = 300;
   run.cluster.node.rate.value = BytesPerSecond(1e15);
   const double instant = play_run(run).timeline.end.value;
   run.cluster.node.rate.value = BytesPerSecond(1e12);

@@ -27,7 +27,7 @@ constexpr double kCopies = 2 * 64 * 2;  // k = 2 of h = 64, 2 bytes each
 Run expert_run(std::int64_t tensor, std::int64_t data, std::int64_t degree,
                std::optional<std::int64_t> expert_tensor = std::nullopt) {
   Run run = small_run(tensor, 1, data);
-  run.model = mixtral(8, 64, 8);
+  run.model = mixtral(8, 64, 16);
   run.model.vocabulary = 512;
   run.parallel.sequence_parallel = tensor > 1;
   run.parallel.experts.degree = degree;
@@ -247,7 +247,7 @@ TEST_CASE("every way of tokens to experts finishes, for many layouts", "[strateg
           for (const std::int64_t degree : {1, 2, 4, 8}) {
             for (const std::int64_t split : {std::int64_t{1}, tensor}) {
               Run run = small_run(tensor, pipeline, data);
-              run.model = mixtral(8, 64, 8);
+              run.model = mixtral(8, 64, 16);
               run.model.moe->shared_ffn = 128;
               run.parallel.sequence_parallel = tensor > 1;
               run.parallel.experts.degree = degree;
