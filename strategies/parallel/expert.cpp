@@ -103,7 +103,8 @@ double expert_load(const Run& run) {
   return sum / static_cast<double>(run.model.layers);
 }
 
-ExpertParallel::ExpertParallel(const Run& run, BodyWriter& writer) : run_(run), writer_(writer) {
+ExpertParallel::ExpertParallel(const Run& run, BodyWriter& writer)
+    : run_(run), writer_(writer), wire_(run, writer, WirePlace::experts) {
   if (has_expert_grid(run)) {
     traffic_ = traffic_of(run);
   }
@@ -154,9 +155,11 @@ void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double eleme
   if (!is_to_experts) {
     std::reverse(way.begin(), way.end());
   }
+  StreamIndex origin = kCompute;
   for (Collective& part : way) {
     part.kind = is_to_experts ? part.kind : reverse(part.kind);
-    writer_.op(stream, is_to_experts ? "to experts" : "from experts", part);
+    wire_.collective(origin, stream, is_to_experts ? "to experts" : "from experts", part);
+    origin = stream;  // what comes next is made of what came
   }
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "strategies/compress/wire.hpp"
 #include "strategies/parallel/context.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
 #include "strategies/stage.hpp"
@@ -53,6 +54,7 @@ class ExpertParallel {
 
   const Run& run_;
   BodyWriter& writer_;
+  CompressedWire wire_;
   ExpertTraffic traffic_;  // without copies
   StreamIndex stream_ = kCompute;
   std::vector<Kernel> held_;

@@ -162,7 +162,7 @@ TEST_CASE("kernels that share a GPU are slowed by communication as well", "[engi
   for (std::size_t rank = 0; rank < 2; ++rank) {
     maker.op(rank, Kernels{maker.kernels(4)});
     maker.op(rank, Kernels{maker.kernels(4)}, Phase::forward, 1);
-    maker.op(rank, Collective{CollectiveKind::all_reduce, 0, 8_kB}, Phase::forward, 2);
+    maker.op(rank, Collective{CollectiveKind::all_reduce, 0, 8000_B}, Phase::forward, 2);
   }
   FakeCosts costs(2, 1_GBps);
   costs.set_compute_share(0.5);
