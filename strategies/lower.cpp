@@ -189,16 +189,30 @@ Layout layout_of(const Run& run) {
           run.parallel.grid.order};
 }
 
+namespace {
+
+void add_ranks(const Run& run, const Layout& layout, ProgramBuilder& builder) {
+  const Groups groups = add_groups(run, layout, builder);
+  for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
+    builder.program.ranks.push_back(bind(Rank(rank), layout, groups));
+  }
+}
+
+}  // namespace
+
+Program lay_out(const Run& run) {
+  ProgramBuilder builder;
+  add_ranks(run, layout_of(run), builder);
+  return std::move(builder.program);
+}
+
 Program lower(const Run& run) {
   ProgramBuilder builder;
   const Layout layout = layout_of(run);
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
     builder.program.bodies.push_back(stage_body(run, static_cast<std::int64_t>(stage), builder));
   }
-  const Groups groups = add_groups(run, layout, builder);
-  for (std::size_t rank = 0; rank < layout.num_ranks(); ++rank) {
-    builder.program.ranks.push_back(bind(Rank(rank), layout, groups));
-  }
+  add_ranks(run, layout, builder);
   add_node_groups(static_cast<std::size_t>(run.cluster.gpus_per_node), builder.program);
   return std::move(builder.program);
 }

@@ -10,6 +10,9 @@ namespace foretrain {
 
 [[nodiscard]] Layout layout_of(const Run& run);
 
+/// Groups and ranks alone, without bodies: where everybody is.
+[[nodiscard]] Program lay_out(const Run& run);
+
 /// The step of every rank. Ranks of one pipeline stage share a body; rank r runs on device r.
 /// A pure function of the run. REQUIRES: the run was checked by resolve().
 [[nodiscard]] Program lower(const Run& run);

@@ -55,6 +55,7 @@ std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
 std::function<int()> add_calibrate(CLI::App& app, Console& console);

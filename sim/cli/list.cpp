@@ -125,6 +125,20 @@ Rows list_collectives(const Catalogue&) {
 
 Rows list_contexts(const Catalogue&) { return rows_of(context_kinds()); }
 Rows list_dispatches(const Catalogue&) { return rows_of(expert_dispatches()); }
+Rows list_compressors(const Catalogue&) {
+  Rows rows;
+  for (const Compressor& row : compressors()) {
+    std::string places;
+    for (const WirePlace place : kWirePlaces) {
+      if (row.places.contains(place)) {
+        places += (places.empty() ? "" : ", ") + std::string(name_of(place));
+      }
+    }
+    rows.push_back({std::string(row.name),
+                    fmt::format("{}: {}; sums by {}", row.sentence, places, name_of(row.summing))});
+  }
+  return rows;
+}
 
 struct Kind {
   std::string_view name;
@@ -144,6 +158,7 @@ constexpr auto kKinds = std::to_array<Kind>({
     {"collectives", list_collectives},
     {"contexts", list_contexts},
     {"dispatches", list_dispatches},
+    {"compressors", list_compressors},
 });
 
 struct Options {

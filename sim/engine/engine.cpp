@@ -1,10 +1,11 @@
 // An actor is a stream: it runs its ops in order, as a CUDA stream does. Streams meet in three
 // places: events within a rank, collectives within a group, and sends with their receives.
 //
-// Where communications take a share of the hardware that computes, each rank has a host of its own
-// that executes its kernels, with a core for each stream. The host's speed falls while the rank has
-// communications in flight, from when the last member has come until the last byte has. Launches
-// and delays are the host's time and are not slowed.
+// Where communications take a share of the hardware that computes, or several streams of a rank
+// have kernels, each rank has a host of its own that executes its kernels. The host's speed falls
+// while the rank has communications in flight, from when the last member has come until the last
+// byte has; kernels of several streams that are in flight share it evenly, so that the GPU does as
+// much work as ever. Launches and delays are the host's time and are not slowed.
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/engine/engine.hpp"
 
@@ -66,6 +67,12 @@ std::vector<bool> computing_streams(const Body& body) {
   return computing;
 }
 
+// Whether several streams have kernels.
+bool shares_gpu(const Body& body) {
+  const std::vector<bool> computing = computing_streams(body);
+  return std::count(computing.begin(), computing.end(), true) > 1;
+}
+
 class Player {
  public:
   // Each communication that a rank takes part in keeps one of its streams.
@@ -106,9 +113,10 @@ class Player {
 
   void spawn_streams();
   [[nodiscard]] Hosts hosts() const {
-    return speeds_.is_constant() ? Hosts{}
-                                 : Hosts{program_.ranks.size(), speeds_.levels(),
-                                         std::max<std::size_t>(1, most_streams(program_))};
+    const bool is_needed =
+        !speeds_.is_constant() || std::any_of(program_.bodies.begin(), program_.bodies.end(),
+                                              [](const Body& body) { return shares_gpu(body); });
+    return is_needed ? Hosts{program_.ranks.size(), speeds_.levels()} : Hosts{};
   }
 
   // Whether a stream's communications may slow kernels: those of other streams of its rank.
@@ -154,6 +162,7 @@ class Player::StreamActor {
         rank_(rank),
         stream_(stream),
         has_kernels_beside_(player.has_kernels_beside(rank, stream)),
+        shares_gpu_(shares_gpu(player.program_.body_of(rank))),
         binding_(player.program_.ranks[rank.index()]),
         ops_(player.program_.body_of(rank).streams[stream].ops),
         spans_(player.timeline_.ranks[rank.index()][stream]) {}
@@ -187,7 +196,9 @@ class Player::StreamActor {
     const Seconds work = player_.table_.kernels(kernels.list, binding_.device) *
                          player_.table_.kernel_factor(rank_, stream_, op_);
     const ComputeSpeeds& speeds = player_.speeds_;
-    if (speeds.is_constant() || work <= kernels.launches * speeds.slowest()) {
+    if (shares_gpu_) {
+      compute_beside(kernels.launches, work);
+    } else if (speeds.is_constant() || work <= kernels.launches * speeds.slowest()) {
       busy(std::max(kernels.launches, work));
     } else if (work >= kernels.launches) {
       compute(work);
@@ -356,6 +367,15 @@ class Player::StreamActor {
     book(start, start, world_.now());
   }
 
+  // Kernels beside those of other streams: how fast they are changes whenever one of those begins
+  // or ends, so each run is executed on its own.
+  void compute_beside(Seconds launches, Seconds work) {
+    flush();
+    const Seconds start = world_.now();
+    world_.execute(rank_.index(), work, launches);
+    book(start, start, world_.now());
+  }
+
   // Adds time that nobody can observe until flush().
   void busy(Seconds duration) {
     if (!run_.empty() && duration == Seconds(0)) {
@@ -383,6 +403,7 @@ class Player::StreamActor {
   Rank rank_;
   std::size_t stream_;
   bool has_kernels_beside_;
+  bool shares_gpu_;
   const RankBinding& binding_;
   const std::vector<Op>& ops_;
   std::vector<Span>& spans_;

@@ -124,8 +124,7 @@ World::World(const Network& network, const std::vector<Route>& routes, const Hos
     speed *= kHostSpeed;
   }
   for (std::size_t i = 0; i < hosts.count; ++i) {
-    impl_->hosts.push_back(zone->create_host("host " + std::to_string(i), speeds)
-                               ->set_core_count(static_cast<int>(hosts.cores)));
+    impl_->hosts.push_back(zone->create_host("host " + std::to_string(i), speeds));
   }
   zone->get_iface()->seal();
   impl_->start = s4u::Engine::get_clock();
@@ -155,11 +154,17 @@ void World::sleep(Seconds duration) {
   }
 }
 
-void World::execute(std::size_t host, Seconds work) {
-  if (work > Seconds(0)) {
-    ++num_activities_;
-    s4u::this_actor::exec_init(work.value * kHostSpeed)->set_host(impl_->hosts[host])->wait();
+void World::execute(std::size_t host, Seconds work, Seconds least) {
+  if (work <= Seconds(0)) {
+    sleep(least);
+    return;
   }
+  ++num_activities_;
+  const auto execution =
+      s4u::this_actor::exec_init(work.value * kHostSpeed)->set_host(impl_->hosts[host]);
+  execution->start();
+  sleep(least);
+  execution->wait();
 }
 
 void World::set_speed(std::size_t host, std::size_t level) {

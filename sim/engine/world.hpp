@@ -30,12 +30,11 @@ struct Transfer {
   Bytes bytes;
 };
 
-/// Hosts that all have the same choice of speeds and start at the first. As many actors as there
-/// are `cores` may execute on one at once without slowing one another.
+/// Hosts that all have the same choice of speeds and start at the first. Actors that execute on one
+/// at once share its speed evenly.
 struct Hosts {
   std::size_t count = 0;
   std::vector<double> speeds;
-  std::size_t cores = 1;
 };
 
 /// A simulated world. At most one exists at a time in a process, because SimGrid has one engine;
@@ -58,8 +57,9 @@ class World {
 
   // For use inside an actor.
   void sleep(Seconds duration);
-  /// Does work that takes this long at speed 1. Follows what becomes of the speed meanwhile.
-  void execute(std::size_t host, Seconds work);
+  /// Does work that takes this long at speed 1, and returns when it is done but not before `least`
+  /// has passed. Follows what becomes of the speed meanwhile.
+  void execute(std::size_t host, Seconds work, Seconds least = Seconds(0));
   /// Changes a host's speed to Hosts::speeds[level], for what runs on it as well.
   void set_speed(std::size_t host, std::size_t level);
   /// Starts all transfers at once and returns when the last has ended.

@@ -16,7 +16,8 @@
 // * Events. So the flows of a class end together, and with them the phases of all communications of
 //   a class, since those have equally many flows of each class and the same latencies. Kernels and
 //   delays of a class of ranks take the same time, since body and kind of device agree, and so do
-//   the numbers of communications in flight that take a share of their compute rate. A group
+//   the numbers of communications in flight that take a share of their compute rate, and of kernels
+//   in flight that share the rest. A group
 //   meets when the last of its members has come; groups of a class have members of the same classes
 //   in the same slots. A message meets its receiver likewise. What happens to one member at the
 //   next event therefore happens to all.

@@ -190,6 +190,9 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   prediction.memory = memory_of(run, program, timeline);
   prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
   tell_variation(run.variation, prediction);
+  for (const std::string& line : describe(run.compression)) {
+    prediction.notes.push_back("compressed " + line);
+  }
   for (const Cluster* kind : run.cluster.kinds()) {
     if (const std::string tables = leans_on(run, kind->gpu); !tables.empty()) {
       prediction.notes.push_back(fmt::format(

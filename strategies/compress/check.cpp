@@ -7,25 +7,70 @@
 
 #include "sim/core/error.hpp"
 #include "strategies/compress/node_groups.hpp"
+#include "strategies/parallel/data.hpp"
 #include "strategies/parallel/expert.hpp"
+#include "strategies/parallel/states.hpp"
 
 namespace foretrain {
 namespace {
+
+// Where gradients are summed, or parameters gathered, by those who hold the same.
+void add_slots(const Run& run, const Holders& holders, WirePlace place,
+               std::vector<std::uint32_t>& slots) {
+  if (place == WirePlace::parameters) {
+    if (run.parallel.zero >= 1 && holders.shards > 1) {
+      slots.push_back(holders.parameter_group);
+    }
+    return;
+  }
+  const bool is_hybrid = run.parallel.zero >= 1 && holders.shards < holders.replicas;
+  if (holders.replicas > 1 && !is_hybrid) {
+    slots.push_back(holders.data_group);
+  }
+  if (holders.replicas > 1 && is_hybrid) {
+    slots.push_back(holders.replica_group);
+    if (holders.shards > 1) {
+      slots.push_back(holders.shard_group);
+    }
+  }
+}
+
+// The communicators that a place uses.
+std::vector<std::uint32_t> slots_of(const Run& run, WirePlace place) {
+  std::vector<std::uint32_t> slots;
+  switch (place) {
+    case WirePlace::gradients:
+    case WirePlace::parameters:
+      add_slots(run, dense_holders(run), place, slots);
+      if (has_expert_grid(run)) {
+        add_slots(run, expert_holders(run), place, slots);
+      }
+      return slots;
+    case WirePlace::tensor:
+      return {kTensorGroup};
+    case WirePlace::experts:
+      return expert_dispatch(run.stack.expert_dispatch).needs_nodes
+                 ? std::vector{kExpertRailGroup, kExpertNodeGroup}
+                 : std::vector{kExpertGroup};
+    case WirePlace::pipeline:
+      return {};
+  }
+  throw InternalError("a place that nobody checks");
+}
 
 // Why the run sends nothing in a place; nothing when it does.
 std::optional<std::string> why_silent(const Run& run, WirePlace place) {
   switch (place) {
     case WirePlace::gradients:
-      return run.replicas() > 1 ? std::nullopt
-                                : std::optional<std::string>(
-                                      "there is one replica: no gradients "
-                                      "are sent");
+      return slots_of(run, place).empty()
+                 ? std::optional<std::string>("there is one replica: no gradients are sent")
+                 : std::nullopt;
     case WirePlace::parameters:
-      return run.parallel.zero >= 1 && run.shards() > 1
-                 ? std::nullopt
-                 : std::optional<std::string>(
+      return slots_of(run, place).empty()
+                 ? std::optional<std::string>(
                        "no parameters are gathered without zero 1 to 3 and "
-                       "several ranks that shard");
+                       "several ranks that shard")
+                 : std::nullopt;
     case WirePlace::tensor:
       return run.parallel.tensor > 1 ? std::nullopt
                                      : std::optional<std::string>("tensor is 1: nothing is sent");
@@ -34,46 +79,21 @@ std::optional<std::string> why_silent(const Run& run, WirePlace place) {
                  ? std::nullopt
                  : std::optional<std::string>("pipeline is 1: nothing is sent");
     case WirePlace::experts:
-      return has_expert_grid(run) ? std::nullopt
-                                  : std::optional<std::string>(
-                                        "the run has no expert parallelism: no tokens are sent to "
-                                        "experts");
-  }
-  throw InternalError("a place that nobody checks");
-}
-
-std::vector<std::uint32_t> slots_of(const Run& run, WirePlace place) {
-  switch (place) {
-    case WirePlace::gradients: {
-      const bool is_hybrid = run.parallel.zero >= 1 && run.shards() < run.replicas();
-      if (!is_hybrid) {
-        return {kDataGroup};
-      }
-      return run.shards() > 1 ? std::vector{kShardGroup, kReplicaGroup}
-                              : std::vector{kReplicaGroup};
-    }
-    case WirePlace::parameters:
-      return {kParameterGroup};
-    case WirePlace::tensor:
-      return {kTensorGroup};
-    case WirePlace::experts:
-      return {kExpertGroup};
-    case WirePlace::pipeline:
-      return {};
+      return has_expert_grid(run) && run.parallel.experts.degree > 1
+                 ? std::nullopt
+                 : std::optional<std::string>(
+                       "the run has no expert parallelism: no tokens are sent to experts");
   }
   throw InternalError("a place that nobody checks");
 }
 
 std::optional<std::string> why_not_between_nodes(const Run& run, WirePlace place) {
   if (place == WirePlace::pipeline) {
-    const std::int64_t stage = run.parallel.tensor * run.replicas();
-    return stage % run.cluster.gpus_per_node == 0
-               ? std::nullopt
-               : std::optional<std::string>(
-                     "some stages share a node with the next one (a stage has " +
-                     std::to_string(stage) + " GPUs, a node " +
-                     std::to_string(run.cluster.gpus_per_node) +
-                     "), which is not told apart; leave between_nodes_only out");
+    return stages_share_nodes(run)
+               ? std::optional<std::string>(
+                     "some stages share a node with the next one, which is not told apart; leave "
+                     "between_nodes_only out")
+               : std::nullopt;
   }
   bool is_between = false;
   for (const std::uint32_t slot : slots_of(run, place)) {
@@ -100,7 +120,6 @@ std::optional<std::string> why_no_feedback(const Run& run, const WireCompression
          std::to_string(run.parallel.zero) + " is there to avoid; use zero 0 or 1";
 }
 
-// A factor of a piece of a gradient, or of what is not yet summed, is another method.
 std::optional<std::string> refusal(const Run& run, WirePlace place, const WireCompression& how) {
   if (const auto reason = why_silent(run, place)) {
     return reason;
@@ -122,8 +141,17 @@ std::optional<std::string> refusal(const Run& run, WirePlace place, const WireCo
 }  // namespace
 
 Bytes wire_width(const Run& run, WirePlace place) {
-  return place == WirePlace::gradients ? run.stack.gradient_size()
-                                       : std::max(Bytes(2), size_of(run.training.precision));
+  switch (place) {
+    case WirePlace::gradients:
+      return gradient_size(run);
+    case WirePlace::parameters:
+      return gathered_size(run);
+    case WirePlace::tensor:
+    case WirePlace::pipeline:
+    case WirePlace::experts:
+      return std::max(Bytes(2), size_of(run.training.precision));
+  }
+  throw InternalError("a place that nobody checks");
 }
 
 void check_compression(const Run& run, config::Diagnostics& diagnostics) {

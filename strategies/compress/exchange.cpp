@@ -71,7 +71,7 @@ class Writer {
     steps_.emplace_back(PartCollective{kind, part, payload, false});
   }
 
-  Exchange take() { return std::move(steps_); }
+  CodedExchange take() { return std::move(steps_); }
 
  private:
   [[nodiscard]] Bytes wire(const Message& message) const {
@@ -135,7 +135,7 @@ class Writer {
 
   const WireCompression& how_;
   const Codec& codec_;
-  Exchange steps_;
+  CodedExchange steps_;
 };
 
 bool is_sum(CollectiveKind kind) {
@@ -143,8 +143,8 @@ bool is_sum(CollectiveKind kind) {
 }
 
 // In a node as it was, between the nodes coded: each GPU sends what its place in the node owns.
-Exchange coded_between_nodes(CollectiveKind kind, const WireCompression& how,
-                             const Message& message, double per_node, double nodes) {
+CodedExchange coded_between_nodes(CollectiveKind kind, const WireCompression& how,
+                                  const Message& message, double per_node, double nodes) {
   Writer writer(how);
   const Message of_place = message.part(per_node);
   if (kind == CollectiveKind::all_gather) {
@@ -174,8 +174,8 @@ bool uses_levels(CollectiveKind kind, const WireCompression& how, const GroupSha
          (how.between_nodes_only || (how.method->has_two_hops && is_sum(kind)));
 }
 
-Exchange exchange(CollectiveKind kind, const WireCompression& how, const Message& message,
-                  const GroupShape& group) {
+CodedExchange exchange(CollectiveKind kind, const WireCompression& how, const Message& message,
+                       const GroupShape& group) {
   const auto members = static_cast<double>(group.members);
   FORETRAIN_ASSERT(is_coded(how, group), "nothing of this collective is coded");
   if (uses_levels(kind, how, group)) {

@@ -34,7 +34,7 @@ struct PartCollective {
 };
 
 using ExchangeStep = std::variant<CodecWork, PartCollective>;
-using Exchange = std::vector<ExchangeStep>;
+using CodedExchange = std::vector<ExchangeStep>;
 
 /// How one place is compressed.
 struct WireCompression {
@@ -46,8 +46,8 @@ struct WireCompression {
 
 /// The steps of one collective of `message` (the full vector, as in Collective). Work that is
 /// nothing is left out. REQUIRES: all-reduce, all-gather, reduce-scatter or all-to-all.
-[[nodiscard]] Exchange exchange(CollectiveKind kind, const WireCompression& how,
-                                const Message& message, const GroupShape& group);
+[[nodiscard]] CodedExchange exchange(CollectiveKind kind, const WireCompression& how,
+                                     const Message& message, const GroupShape& group);
 
 /// Whether anything of a group's collectives is coded.
 [[nodiscard]] bool is_coded(const WireCompression& how, const GroupShape& group);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -15,43 +16,6 @@ namespace foretrain {
 namespace {
 
 using Members = std::vector<Rank>;
-
-// One of the groups that a slot may hold, for every coordinate.
-template <class Use>
-void for_each_group(const Run& run, std::uint32_t slot, Use use) {
-  const Layout layout = layout_of(run);
-  for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
-    if (slot >= kExpertGroup && slot <= kExpertParameterGroup) {
-      const Partition partition = expert_partition(run, slot);
-      for (std::size_t place = 0; place < layout.num_places(); ++place) {
-        if (partition.first_of(place) == place) {
-          use(layout.places(place, partition.count, partition.step, stage));
-        }
-      }
-      continue;
-    }
-    if (slot == kTensorGroup) {
-      for (std::size_t d = 0; d < layout.data; ++d) {
-        use(layout.tensor_group(d, stage));
-      }
-      continue;
-    }
-    for (std::size_t t = 0; t < layout.tensor; ++t) {
-      if (slot == kDataGroup) {
-        use(layout.data_group(t, stage));
-      } else if (slot == kShardGroup || slot == kParameterGroup) {
-        for (std::size_t k = 0; k < layout.data / layout.shard; ++k) {
-          use(layout.shard_group(t, k, stage));
-        }
-      } else {
-        FORETRAIN_ASSERT(slot == kReplicaGroup, "a group that is never compressed");
-        for (std::size_t offset = 0; offset < layout.shard; ++offset) {
-          use(layout.replica_group(t, offset, stage));
-        }
-      }
-    }
-  }
-}
 
 /// The members node by node, in order.
 std::map<std::size_t, Members> by_node(const Members& members, std::size_t gpus_per_node) {
@@ -140,16 +104,34 @@ std::set<std::uint32_t> split_slots(const Body& body) {
 
 GroupShape group_shape(const Run& run, std::uint32_t slot) {
   const auto gpus_per_node = static_cast<std::size_t>(run.cluster.gpus_per_node);
+  const Program program = lay_out(run);
   std::optional<GroupShape> common;
-  for_each_group(run, slot, [&](const Members& members) {
-    const GroupShape shape = shape_of(members, gpus_per_node);
+  std::set<GroupId> seen;
+  for (const RankBinding& binding : program.ranks) {
+    const GroupId group = binding.communicators[slot];
+    if (!seen.insert(group).second) {
+      continue;
+    }
+    const GroupShape shape = shape_of(program.groups[group.index()].members, gpus_per_node);
     if (!common) {
       common = shape;
-    } else if (common->per_node != shape.per_node) {
+    } else if (common->members != shape.members || common->per_node != shape.per_node) {
       common->per_node = 0;
     }
-  });
+  }
   return common.value_or(GroupShape{});
+}
+
+bool stages_share_nodes(const Run& run) {
+  const auto gpus_per_node = static_cast<std::size_t>(run.cluster.gpus_per_node);
+  const Program program = lay_out(run);
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    const Rank next = program.ranks[rank].peers[kNextStage];
+    if (next.index() / gpus_per_node == rank / gpus_per_node) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void add_node_groups(std::size_t gpus_per_node, Program& program) {

@@ -25,6 +25,10 @@ namespace foretrain {
 /// How the groups in a slot lie on the nodes; per_node is 0 unless all lie alike and evenly.
 [[nodiscard]] GroupShape group_shape(const Run& run, std::uint32_t slot);
 
+/// Whether a rank of some stage has its node in common with its neighbour of the next stage.
+/// REQUIRES: pipeline > 1.
+[[nodiscard]] bool stages_share_nodes(const Run& run);
+
 /// Adds the groups of the slots above that bodies use, and binds them to their ranks. Rank r is on
 /// node r / gpus_per_node. REQUIRES: the groups that are used so have as many members on each node.
 void add_node_groups(std::size_t gpus_per_node, Program& program);

@@ -42,7 +42,7 @@ class CompressedWire {
   void follow(StreamIndex stream, StreamIndex before);
 
   struct Chunk {
-    Exchange steps;
+    CodedExchange steps;
     std::optional<EventId> done;  ///< of its last step, on another stream
     StreamIndex at = kCompute;    ///< of its last step
   };

@@ -136,6 +136,58 @@ TEST_CASE("a run of kernels takes its kernels' time or its launches', whichever 
   CHECK_THAT(end_of(timeline, 0, 1), WithinRel(25e-6, kTolerance));
 }
 
+TEST_CASE("kernels of two streams of a rank share its GPU, which does as much work as ever",
+          "[engine]") {
+  ProgramMaker maker(1);
+  maker.op(0, Kernels{maker.kernels(4)});
+  maker.op(0, Delay{1_us}, Phase::forward, 1).op(0, Kernels{maker.kernels(2)}, Phase::forward, 1);
+  const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
+  // Alone for 1 us; then half each: 2 us of work take 4; 4 - 1 - 2 us are left.
+  CHECK_THAT(end_of(timeline, 0, 1, 1), WithinRel(5e-6, kTolerance));
+  CHECK_THAT(end_of(timeline, 0, 0), WithinRel(6e-6, kTolerance));
+}
+
+TEST_CASE("launches do not keep the GPU from the kernels of another stream", "[engine]") {
+  ProgramMaker maker(1);
+  maker.op(0, Kernels{maker.kernels(2), 10_us});
+  maker.op(0, Kernels{maker.kernels(4)}, Phase::forward, 1);
+  const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
+  // 2 us of work at half the speed until 4 us, then the other 2 us at full speed.
+  CHECK_THAT(end_of(timeline, 0, 0, 1), WithinRel(6e-6, kTolerance));
+  CHECK_THAT(end_of(timeline, 0, 0), WithinRel(10e-6, kTolerance));
+}
+
+TEST_CASE("kernels that share a GPU are slowed by communication as well", "[engine]") {
+  ProgramMaker maker(2);
+  for (std::size_t rank = 0; rank < 2; ++rank) {
+    maker.op(rank, Kernels{maker.kernels(4)});
+    maker.op(rank, Kernels{maker.kernels(4)}, Phase::forward, 1);
+    maker.op(rank, Collective{CollectiveKind::all_reduce, 0, 8000_B}, Phase::forward, 2);
+  }
+  FakeCosts costs(2, 1_GBps);
+  costs.set_compute_share(0.5);
+  // 8 kB take 8 us, in which half of 8 us of work is done; the rest takes 4 us.
+  const Timeline timeline = play(maker.program(), costs);
+  CHECK_THAT(end_of(timeline, 0, 0, 2), WithinRel(8e-6, kTolerance));
+  CHECK_THAT(end_of(timeline, 0, 0, 0), WithinRel(12e-6, kTolerance));
+  CHECK_THAT(end_of(timeline, 1, 0, 1), WithinRel(12e-6, kTolerance));
+}
+
+TEST_CASE("a GPU is never done before the sum of its kernels, however they are spread",
+          "[engine]") {
+  for (const std::size_t streams : {1U, 2U, 3U, 5U}) {
+    ProgramMaker maker(2);  // the other rank shares nothing
+    maker.op(1, Kernels{maker.kernels(7)});
+    for (std::size_t i = 0; i < 30; ++i) {
+      maker.op(0, Kernels{maker.kernels(1 + i % 4)}, Phase::forward, i % streams);
+    }
+    const Timeline timeline = play(maker.program(), FakeCosts(2, 1_GBps));
+    const double work = 1e-6 * (10 * 7 + 1 + 2);  // 1 to 4 kernels in turn
+    CHECK_THAT(timeline.end.value, WithinRel(work, kTolerance));
+    CHECK_THAT(end_of(timeline, 1, 0), WithinRel(7e-6, kTolerance));
+  }
+}
+
 TEST_CASE("the k-th send meets the k-th receive of its channel", "[engine]") {
   ProgramMaker maker(2);
   maker.op(0, Send{1, 0, 1_MB}).op(0, Send{1, 0, 2_MB});

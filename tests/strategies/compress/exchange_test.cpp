@@ -23,7 +23,7 @@ WireCompression with(std::string_view name, bool between_nodes_only = false) {
 constexpr GroupShape kFlat = {8, 1};
 constexpr GroupShape kGrid = {8, 4};  // two nodes
 
-std::vector<PartCollective> collectives_of(const Exchange& steps) {
+std::vector<PartCollective> collectives_of(const CodedExchange& steps) {
   std::vector<PartCollective> all;
   for (const ExchangeStep& step : steps) {
     if (const auto* collective = std::get_if<PartCollective>(&step)) {
@@ -34,7 +34,7 @@ std::vector<PartCollective> collectives_of(const Exchange& steps) {
 }
 
 /// Bytes that a rank sends to ranks of other nodes, if every collective is one at its lower bound.
-Bytes sent_across(const Exchange& steps, const GroupShape& group) {
+Bytes sent_across(const CodedExchange& steps, const GroupShape& group) {
   const auto nodes = static_cast<double>(group.members / group.per_node);
   Bytes sum;
   for (const PartCollective& one : collectives_of(steps)) {
@@ -57,7 +57,7 @@ TEST_CASE("coding alternates with sending, and begins and ends every exchange", 
     for (const CollectiveKind kind : kKinds) {
       for (const GroupShape& group : {kFlat, kGrid, GroupShape{4, 4}}) {
         INFO(row.name << " " << name_of(kind) << " of " << group.members);
-        const Exchange steps = exchange(kind, with(row.name), message(), group);
+        const CodedExchange steps = exchange(kind, with(row.name), message(), group);
         CHECK(std::holds_alternative<CodecWork>(steps.front()));
         CHECK(std::holds_alternative<CodecWork>(steps.back()));
         for (const PartCollective& one : collectives_of(steps)) {
@@ -132,7 +132,7 @@ TEST_CASE("ZeRO++ sends a quarter of the gradients and half of the parameters be
 }
 
 TEST_CASE("two hops code a sum twice, and need nodes with several members", "[compress]") {
-  const Exchange two =
+  const CodedExchange two =
       exchange(CollectiveKind::reduce_scatter, with("block-int4"), message(), kGrid);
   const auto sent = collectives_of(two);
   REQUIRE(sent.size() == 2);
