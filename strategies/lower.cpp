@@ -6,6 +6,7 @@
 
 #include "strategies/compress/node_groups.hpp"
 #include "strategies/parallel/expert.hpp"
+#include "strategies/recompute/recompute.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -217,60 +218,64 @@ Program lower(const Run& run) {
   return std::move(builder.program);
 }
 
-Flops model_flops(const Run& run) {
-  return 3.0 * static_cast<double>(run.training.global_batch) *
-         forward_flops(run.model, run.training.sequence_length);
-}
-
 namespace {
 
-// Products that per-operator recomputation runs again for one sequence, were it in every layer.
-Flops products_again(const Run& run) {
+// Forward, the gradient that is passed on, the gradient of the weights.
+double passes(const BlockTuning& tuning) {
+  if (!tuning.has_backward) {
+    return 1;
+  }
+  return tuning.is_frozen ? 2 : 3;
+}
+
+Flops adapters_in(const Work& work) {
+  Flops sum;
+  for (const Step& step : work.forward) {
+    const auto* gemm = std::get_if<Gemm>(&step.what);
+    if (gemm != nullptr && step.name.starts_with("adapter_")) {
+      sum += flops(Kernel{NameId(0), *gemm});
+    }
+  }
+  return sum;
+}
+
+// Forward products of the adapters for one sequence.
+Flops adapter_flops(const Run& run) {
   Run one = run;  // sequence on one rank
   one.training.micro_batch = 1;
   one.parallel = {};
   const StageShape shape = stage_shape(one, 0);
-  Flops again;
+  Flops sum = adapters_in(shape.head);
   for (std::int64_t layer = 0; layer < run.model.layers; ++layer) {
-    for (const Step& step : shape.layer(layer).recomputed) {
-      if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-        again += flops(Kernel{NameId(0), *gemm});
-      }
-    }
+    sum += adapters_in(shape.layer(layer).work);
   }
-  return again;
+  return sum;
 }
 
-// The share of layers that are recomputed.
-double share_again(const Run& run) {
-  const std::int64_t every = run.training.recompute_every;
-  const std::int64_t layers = (run.model.layers + every - 1) / every;
-  return static_cast<double>(layers) / static_cast<double>(run.model.layers);
+// Of one sequence, where parts of the model are frozen.
+Flops tuning_flops(const Run& run) {
+  const std::int64_t length = run.training.sequence_length;
+  const Flops core = attention_core_flops(run.model, length);
+  const Flops head = head_flops(run.model, length);
+  const Flops patches = embedding_flops(run.model, length);
+  const Flops products = forward_flops(run.model, length) - core - head - patches;
+  const BlockTuning layers = tuning_of(run, ModelPart::layers);
+  return passes(layers) * products + (layers.has_backward ? 3.0 : 1.0) * core +
+         passes(tuning_of(run, ModelPart::head)) * head +
+         passes(tuning_of(run, ModelPart::embedding)) * patches + 3.0 * adapter_flops(run);
 }
 
 }  // namespace
 
-Flops hardware_flops(const Run& run) {
-  const std::int64_t length = run.training.sequence_length;
-  const Flops layers = forward_flops(run.model, length) - head_flops(run.model, length) -
-                       embedding_flops(run.model, length);
-  const Flops core = attention_core_flops(run.model, length);
-  Flops again;  // of one sequence, were every layer recomputed; nothing else ever is
-  switch (run.training.recompute) {
-    case Recompute::none:
-      break;
-    case Recompute::selective:
-      again = core;
-      break;
-    case Recompute::operators:
-      again = products_again(run);
-      break;
-    case Recompute::full:
-      again = layers;
-      break;
+Flops model_flops(const Run& run) {
+  const double sequences = static_cast<double>(run.training.global_batch);
+  if (!run.training.tuning.is_none()) {
+    return sequences * tuning_flops(run);
   }
-  return model_flops(run) +
-         static_cast<double>(run.training.global_batch) * share_again(run) * again;
+  return 3.0 * sequences * forward_flops(run.model, run.training.sequence_length);
 }
+
+// Adapters that run again with a whole layer are left out.
+Flops hardware_flops(const Run& run) { return model_flops(run) + recomputed_flops(run); }
 
 }  // namespace foretrain

@@ -19,7 +19,9 @@ namespace foretrain {
 
 /// Model FLOPs of one step over all GPUs: three times the forward pass (backward is two), full
 /// attention square, recomputation not counted (Narayanan et al., SC'21, eq. 3; Chowdhery et al.
-/// 2022, appendix B).
+/// 2022, appendix B). Of a frozen linear layer two times, 4 instead of 6 FLOPs per parameter and
+/// token, as no gradient of its weights is computed; once where no gradient passes; adapters three
+/// times.
 [[nodiscard]] Flops model_flops(const Run& run);
 /// Model FLOPs plus what recomputation does again.
 [[nodiscard]] Flops hardware_flops(const Run& run);

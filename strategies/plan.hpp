@@ -13,29 +13,36 @@
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/compress/compression.hpp"
+#include "strategies/generation.hpp"
 #include "strategies/parallel/expert_keys.hpp"
 #include "strategies/parallel/states.hpp"
-#include "strategies/compress/compression.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
+#include "strategies/tuning.hpp"
 #include "strategies/variation.hpp"
 
 namespace foretrain {
 
 /// What backward computes again: nothing; the attention core (Korthikanti et al. 2022); every other
-/// GEMM of a layer and all that is element-wise (torchtitan's per-op policy); the whole layer.
-enum class Recompute : std::uint8_t { none, selective, operators, full };
+/// GEMM of a layer and all that is element-wise (torchtitan's per-op policy); the whole layer; what
+/// made the tensors above a size.
+enum class Recompute : std::uint8_t { none, selective, operators, full, above };
 
 struct Training {
   std::int64_t sequence_length = 0;  ///< tokens
   std::int64_t global_batch = 0;     ///< sequences per step
   std::int64_t micro_batch = 1;      ///< sequences
   Dtype precision = Dtype::bf16;     ///< of parameters, activations and GEMM inputs
-  std::string optimizer = "adam";  ///< a name from the table of optimizers
+  std::string optimizer = "adam";    ///< a name from the table of optimizers
   StateWidths widths;
   Recompute recompute = Recompute::none;
   std::int64_t recompute_every = 1;  ///< only in every n-th layer
-  std::optional<double> tokens;      ///< of the whole training
+  std::int64_t recompute_first = 0;  ///< only in the first n layers of each chunk; 0: in all
+  Bytes recompute_above;             ///< with Recompute::above
+  double offload_activations = 0;    ///< share of what layers keep that waits in the host's memory
+  Tuning tuning;
+  std::optional<double> tokens;  ///< of the whole training
   ExpertCapacity expert_capacity;
 };
 
@@ -94,6 +101,7 @@ struct RunFile {
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   Compression compression;
+  std::optional<Generation> generation;
   std::optional<Measured> measured;
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
@@ -135,6 +143,7 @@ struct Run {
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   Compression compression;
+  std::optional<Generation> generation;
   std::optional<Measured> measured;
 
   [[nodiscard]] std::int64_t num_gpus() const {

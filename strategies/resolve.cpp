@@ -5,8 +5,8 @@
 
 #include "sim/config/catalogue.hpp"
 #include "strategies/architecture.hpp"
-#include "strategies/parallel/expert.hpp"
 #include "strategies/compress/check.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -67,6 +67,8 @@ class Check {
     check_context_kind(run_, diagnostics_);
     gpu_kinds();
     check_state_widths(run_, diagnostics_);
+    check_tuning(run_, diagnostics_);
+    check_generation(run_, diagnostics_);
     if (diagnostics_.empty()) {
       schedule();
       check_compression(run_, diagnostics_);
@@ -344,6 +346,7 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.variation = file.variation;
   run.collectives = file.collectives;
   run.compression = file.compression;
+  run.generation = file.generation;
   run.measured = file.measured;
   if (diagnostics.empty()) {
     Check(file, run, diagnostics).all();

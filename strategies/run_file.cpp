@@ -4,6 +4,7 @@
 
 #include "sim/config/text.hpp"
 #include "strategies/plan.hpp"
+#include "strategies/recompute/recompute.hpp"
 
 namespace foretrain {
 namespace {
@@ -20,13 +21,6 @@ constexpr std::array<Choice<Dtype>, 6> kPrecisions = {{
     {"fp32", Dtype::fp32},
     {"fp8", Dtype::fp8},
     {"fp4", Dtype::fp4},
-}};
-
-constexpr std::array<Choice<Recompute>, 4> kRecompute = {{
-    {"none", Recompute::none},
-    {"selective", Recompute::selective},
-    {"operators", Recompute::operators},
-    {"full", Recompute::full},
 }};
 
 constexpr std::array<Alias, 12> kRunAliases = {{
@@ -70,6 +64,11 @@ constexpr auto kTrainingAliases = std::to_array<Alias>({
     {"exp_avg_dtype", "state_dtype"},
     {"fp8_param_gather", "parameter_gather_dtype"},
     {"optimizer_name", "optimizer"},
+    {"recompute_num_layers", "recompute_first"},
+    {"peft", "[training.lora]"},
+    {"freeze", "frozen"},
+    {"load_in_4bit", "weight_dtype"},
+    {"load_in_8bit", "weight_dtype"},
 });
 
 constexpr auto kParallelAliases = std::to_array<Alias>({
@@ -130,11 +129,8 @@ Training read_training(Reader reader, RunFile& file) {
   training.precision = reader.choice<Dtype>("precision", kPrecisions, Dtype::bf16);
   training.optimizer = read_optimizer(reader);
   training.widths = read_state_widths(reader);
-  training.recompute = reader.choice<Recompute>("recompute", kRecompute, Recompute::none);
-  training.recompute_every = reader.count("recompute_every", 1, Range{1, 1000});
-  if (training.recompute == Recompute::none && reader.has("recompute_every")) {
-    reader.fail("recompute_every", "has no effect with recompute = \"none\"; remove it");
-  }
+  read_recompute(reader, training);
+  training.tuning = read_tuning(reader);
   if (const auto tokens = reader.maybe<std::string>("tokens")) {
     training.tokens = config::parse_count(*tokens);
     if (training.tokens.value_or(0) <= 0) {
@@ -343,6 +339,9 @@ RunFile read_run(config::Reader& reader) {
     file.platform_overrides = overrides->maybe_tree("platform");
     file.gpu_overrides = overrides->maybe_tree("gpu");
     overrides->finish();
+  }
+  if (auto generation = reader.maybe_child("generation")) {
+    file.generation = read_generation(std::move(*generation));
   }
   if (auto measured = reader.maybe_child("measured")) {
     file.measured = read_measured(std::move(*measured));

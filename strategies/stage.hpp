@@ -58,11 +58,18 @@ struct StageShape {
   bool has_head = false;                    ///< last chunk of the last stage
   std::int64_t parameters = 0;              ///< on this rank
   std::int64_t expert_parameters = 0;       ///< of these, in experts on a grid of their own
+  std::int64_t frozen = 0;                  ///< of them
+  std::int64_t quantised = 0;               ///< of the frozen ones
+  std::int64_t frozen_experts = 0;          ///< of the experts
+  std::int64_t repeated =
+      0;  ///< of the trained ones, with gradients to sum over tensor parallelism
   Work embedding;
   Work head;
   std::vector<LayerShape> kinds;           ///< all that the model has
   std::vector<std::size_t> kind_of_layer;  ///< of every layer of the model
 
+  [[nodiscard]] std::int64_t trained() const { return parameters - frozen; }
+  [[nodiscard]] std::int64_t trained_experts() const { return expert_parameters - frozen_experts; }
   [[nodiscard]] bool is_first(std::int32_t chunk) const { return stage == 0 && chunk == 0; }
   [[nodiscard]] bool is_last(std::int32_t chunk) const {
     return stage == stages - 1 && chunk == static_cast<std::int32_t>(chunks - 1);
@@ -95,15 +102,6 @@ struct StageShape {
 /// Whether a rank sums only its shard of the gradients: from ZeRO-2 on, but a pipeline reduces
 /// after the last micro-batch and keeps whole sums until then.
 [[nodiscard]] bool shards_gradients(const Run& run);
-
-/// Whether the run computes this layer again in backward.
-[[nodiscard]] bool is_recomputed(const Run& run, std::int64_t layer_number);
-/// Activation bytes that one layer keeps from forward to backward where it is recomputed.
-[[nodiscard]] Bytes kept_per_layer(const Run& run, const Work& layer);
-/// What recomputation runs before the backward of a layer.
-[[nodiscard]] std::vector<Step> recomputed_steps(const Run& run, const Work& layer);
-/// All that a layer keeps without recomputation.
-[[nodiscard]] Bytes saved_bytes(const Work& work);
 
 /// The whole step of one rank of a stage.
 [[nodiscard]] Body stage_body(const Run& run, std::int64_t stage, ProgramBuilder& builder);

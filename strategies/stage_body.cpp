@@ -9,6 +9,7 @@
 #include "strategies/parallel/optimizer.hpp"
 #include "strategies/parallel/tensor.hpp"
 #include "strategies/pipeline/transfer.hpp"
+#include "strategies/recompute/recompute.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -50,7 +51,7 @@ class StageBody {
 
   Body write() {
     hold_model_states(run_, shape_, writer_);
-    CompressedWire(run_, writer_, WirePlace::gradients).hold_state(shape_.parameters);
+    CompressedWire(run_, writer_, WirePlace::gradients).hold_state(shape_.trained());
     writer_.launch_time(run_.stack.host_per_kernel.value);
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
@@ -92,9 +93,9 @@ class StageBody {
 
   void update() {
     write_update(run_, shape_, writer_);
-    data_.gather_parameters(shape_.parameters - shape_.expert_parameters);
-    if (expert_data_ && shape_.expert_parameters > 0) {
-      expert_data_->gather_parameters(shape_.expert_parameters);
+    data_.gather_parameters(shape_.trained() - shape_.trained_experts());
+    if (expert_data_ && shape_.trained_experts() > 0) {
+      expert_data_->gather_parameters(shape_.trained_experts());
     }
   }
 
@@ -111,7 +112,7 @@ class StageBody {
                Alloc{MemoryClass::activations, stored});
     write_slots(slots.first(late));
     writer_.tag({Phase::optimizer});
-    gradients_ready(shape_.parameters, shape_.expert_parameters, true);
+    gradients_ready(shape_.trained(), shape_.trained_experts(), true);
     finish_gradients();
     update();
     write_slots(slots.subspan(late));
@@ -133,7 +134,7 @@ class StageBody {
     keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
-      data_.enter(shape_.embedding.parameters, true, slot.micro_batch);
+      data_.enter(gathered(shape_.embedding), true, slot.micro_batch);
       write(shape_.embedding.forward, shape_.embedding, Direction::forward);
       data_.leave();
     }
@@ -168,28 +169,31 @@ class StageBody {
             Direction::backward);
       data_.leave();
       if (is_whole) {
-        accumulate(shape_.head.parameters, is_final);
+        accumulate(shape_.head.trained(), is_final);
       }
     } else {
       transfer_.receive(Direction::backward, stream_out_of(slot.chunk));
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
+      if (layer.work.backward.empty()) {  // frozen, as is all before it
+        continue;
+      }
       label_layer(slot.chunk, i);
       enter(layer.work, false, slot.micro_batch);
-      const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i));
+      const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i), i);
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
       layer_backward(slot, layer, is_again);
       leave();
       if (is_whole) {
-        accumulate(layer.work.parameters, is_final, layer.work.expert_parameters);
+        accumulate(layer.work.trained(), is_final, layer.work.trained_experts());
       }
     }
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
       write(shape_.embedding.backward, shape_.embedding, Direction::backward);
-      accumulate(shape_.embedding.parameters, is_final);
+      accumulate(shape_.embedding.trained(), is_final);
     }
     keep<Free>(slot.chunk, "drop activations");
     if (!is_whole) {
@@ -208,14 +212,14 @@ class StageBody {
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       write(split_head_.weight_gradient, shape_.head, Direction::backward);
-      accumulate(shape_.head.parameters, is_final);
+      accumulate(shape_.head.trained(), is_final);
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
       write(layer.split.weight_gradient, layer.work, Direction::backward);
-      accumulate(layer.work.parameters, is_final, layer.work.expert_parameters);
+      accumulate(layer.work.trained(), is_final, layer.work.trained_experts());
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
@@ -268,6 +272,11 @@ class StageBody {
     return stream_after(shape_.layer_number(chunk, shape_.layers_in(chunk)) - 1);
   }
 
+  // ZeRO-3 gathers all of a block; ZeRO-1 and -2 what was updated.
+  [[nodiscard]] std::int64_t gathered(const Work& work) const {
+    return run_.parallel.zero == 3 ? work.parameters : work.trained();
+  }
+
   // What the head multiplies with. A tied table that ZeRO-3 dropped after the embedding comes
   // again.
   [[nodiscard]] std::int64_t head_parameters() const {
@@ -275,12 +284,15 @@ class StageBody {
         run_.model.tied_embeddings && run_.parallel.zero == 3 && run_.parallel.pipeline == 1;
     const std::int64_t tensor = run_.parallel.tensor;
     const std::int64_t rows = padded_vocabulary(run_.model.vocabulary, tensor) / tensor;
-    return shape_.head.parameters + (is_dropped ? rows * run_.model.hidden : 0);
+    return gathered(shape_.head) + (is_dropped ? rows * run_.model.hidden : 0);
   }
 
   // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
   // stages end one by one they are all summed over replicas at once, before the update.
   void accumulate(std::int64_t parameters, bool is_final, std::int64_t in_experts = 0) {
+    if (parameters == 0) {
+      return;
+    }
     if (run_.stack.accumulation == Accumulation::separate_16_bit ||
         run_.stack.accumulation == Accumulation::separate_fp32) {
       // Reads the new gradient and the sum, writes the sum.
@@ -296,9 +308,11 @@ class StageBody {
 
   // Experts on a grid of their own have other holders than the rest of a layer.
   void enter(const Work& work, bool is_forward, std::int32_t micro_batch) {
-    data_.enter(work.parameters - work.expert_parameters, is_forward, micro_batch);
-    if (expert_data_ && work.expert_parameters > 0) {
-      expert_data_->enter(work.expert_parameters, is_forward, micro_batch);
+    const std::int64_t in_experts =
+        run_.parallel.zero == 3 ? work.expert_parameters : work.trained_experts();
+    data_.enter(gathered(work) - in_experts, is_forward, micro_batch);
+    if (expert_data_ && in_experts > 0) {
+      expert_data_->enter(in_experts, is_forward, micro_batch);
     }
   }
   void leave() {
@@ -326,7 +340,8 @@ class StageBody {
     Bytes activations = shape_.is_first(chunk) ? saved_bytes(shape_.embedding) : Bytes(0);
     for (std::int64_t i = 0; i < shape_.layers_in(chunk); ++i) {
       const LayerShape& layer = layer_at(chunk, i);
-      activations += is_recomputed(run_, shape_.layer_number(chunk, i)) ? layer.kept : layer.saved;
+      activations +=
+          is_recomputed(run_, shape_.layer_number(chunk, i), i) ? layer.kept : layer.saved;
     }
     if (shape_.is_last(chunk)) {
       const Bytes logits = logit_bytes(shape_.head);

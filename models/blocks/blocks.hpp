@@ -118,12 +118,20 @@ struct Work {
   /// Of these, in experts that travelling tokens visit: other ranks hold the same ones than hold
   /// the rest. 0 where tokens do not travel (Shard::dispatches).
   std::int64_t expert_parameters = 0;
+  std::int64_t frozen = 0;          ///< of them, not trained
+  std::int64_t quantised = 0;       ///< of the frozen ones, kept in fewer than 16 bit
+  std::int64_t frozen_experts = 0;  ///< the frozen part of expert_parameters
+  std::int64_t repeated = 0;  ///< of the trained ones, adapters whose gradients tensor-parallel
+                              ///< ranks have in parts
   std::vector<Step> forward;
   std::vector<Step> backward;  ///< without any recomputation
   std::vector<SavedTensor> saved;
   /// The residual stream that the work hands on (the head: that it gets), whole: tokens x hidden,
   /// not divided by tensor parallelism. What boundaries and pipelines send.
   double stream_elements = 0;
+
+  [[nodiscard]] std::int64_t trained() const { return parameters - frozen; }
+  [[nodiscard]] std::int64_t trained_experts() const { return expert_parameters - frozen_experts; }
 };
 
 /// The vocabulary rounded up so that each rank of a tensor-parallel group holds a multiple of 128

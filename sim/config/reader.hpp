@@ -95,6 +95,9 @@ class Reader {
   [[nodiscard]] E choice(std::string_view key, std::span<const Choice<E>> choices);
   template <class E>
   [[nodiscard]] E choice(std::string_view key, std::span<const Choice<E>> choices, E fallback);
+  /// A list of such words, each at most once; empty when absent.
+  template <class E>
+  [[nodiscard]] std::vector<E> choices(std::string_view key, std::span<const Choice<E>> choices);
 
   [[nodiscard]] Reader child(std::string_view key);  ///< required table
   [[nodiscard]] std::optional<Reader> maybe_child(std::string_view key);
@@ -141,6 +144,10 @@ class Reader {
   /// The index of the chosen word; nothing when absent (reported if required) or wrong.
   std::optional<std::size_t> choose(std::string_view key, std::span<const std::string> words,
                                     bool is_required);
+  /// The indices of a list of words.
+  std::vector<std::size_t> choose_several(std::string_view key, std::span<const std::string> words);
+  std::optional<std::size_t> word_in(const Value& value, const std::string& path,
+                                     std::span<const std::string> words);
   template <class E>
   std::optional<E> choose_value(std::string_view key, std::span<const Choice<E>> choices,
                                 bool is_required);
@@ -175,6 +182,19 @@ E Reader::choice(std::string_view key, std::span<const Choice<E>> choices) {
 template <class E>
 E Reader::choice(std::string_view key, std::span<const Choice<E>> choices, E fallback) {
   return choose_value(key, choices, false).value_or(fallback);
+}
+
+template <class E>
+std::vector<E> Reader::choices(std::string_view key, std::span<const Choice<E>> choices) {
+  std::vector<std::string> words;
+  for (const Choice<E>& choice : choices) {
+    words.emplace_back(choice.name);
+  }
+  std::vector<E> chosen;
+  for (const std::size_t index : choose_several(key, words)) {
+    chosen.push_back(choices[index].value);
+  }
+  return chosen;
 }
 
 }  // namespace foretrain::config

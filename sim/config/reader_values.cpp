@@ -234,17 +234,48 @@ Sourced<double> Reader::fraction(std::string_view key, double least, double most
 
 std::optional<std::size_t> Reader::choose(std::string_view key, std::span<const std::string> words,
                                           bool is_required) {
-  const std::string one_of = "one of " + join({words.begin(), words.end()});
   const Value* const value = find(key);
   if (value == nullptr) {
     if (is_required) {
-      report_missing(key, one_of);
+      report_missing(key, "one of " + join({words.begin(), words.end()}));
     }
     return std::nullopt;
   }
-  const auto* const text = std::get_if<std::string>(&value->data);
+  return word_in(*value, path_to(key), words);
+}
+
+std::vector<std::size_t> Reader::choose_several(std::string_view key,
+                                                std::span<const std::string> words) {
+  std::vector<std::size_t> indices;
+  const Value* const value = find(key);
+  if (value == nullptr) {
+    return indices;
+  }
+  const Array* const array = std::get_if<Array>(&value->data);
+  if (array == nullptr || array->empty()) {
+    report(value->position, path_to(key),
+           "expected a list of words, each one of " + join({words.begin(), words.end()}) +
+               "; got " + (array == nullptr ? describe(*value) : "an empty one"));
+    return indices;
+  }
+  for (std::size_t i = 0; i < array->size(); ++i) {
+    const std::string path = path_to(key) + '[' + std::to_string(i) + ']';
+    const std::optional<std::size_t> index = word_in((*array)[i], path, words);
+    if (index && std::find(indices.begin(), indices.end(), *index) != indices.end()) {
+      report((*array)[i].position, path, "'" + words[*index] + "' stands there twice");
+    } else if (index) {
+      indices.push_back(*index);
+    }
+  }
+  return indices;
+}
+
+std::optional<std::size_t> Reader::word_in(const Value& value, const std::string& path,
+                                           std::span<const std::string> words) {
+  const std::string one_of = "one of " + join({words.begin(), words.end()});
+  const auto* const text = std::get_if<std::string>(&value.data);
   if (text == nullptr) {
-    report(value->position, path_to(key), "expected " + one_of + "; got " + describe(*value));
+    report(value.position, path, "expected " + one_of + "; got " + describe(value));
     return std::nullopt;
   }
   const auto word = std::find(words.begin(), words.end(), *text);
@@ -255,7 +286,7 @@ std::optional<std::size_t> Reader::choose(std::string_view key, std::span<const 
   if (const auto near = nearest(*text, words)) {
     message += "; did you mean '" + *near + "'?";
   }
-  report(value->position, path_to(key), std::move(message));
+  report(value.position, path, std::move(message));
   return std::nullopt;
 }
 

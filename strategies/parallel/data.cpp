@@ -65,7 +65,7 @@ bool DataParallel::is_gathering(bool is_forward, std::int32_t micro_batch) const
 }
 
 void DataParallel::enter(std::int64_t parameters, bool is_forward, std::int32_t micro_batch) {
-  if (is_gathering(is_forward, micro_batch)) {
+  if (parameters > 0 && is_gathering(is_forward, micro_batch)) {
     gather(parameters);
   }
 }
@@ -176,7 +176,7 @@ void DataParallel::all_gather(StreamIndex stream, Bytes payload) {
 }
 
 void DataParallel::gather_parameters(std::int64_t parameters) {
-  if (holders_.shards > 1 && parameters_ == kCompute) {
+  if (holders_.shards > 1 && parameters_ == kCompute && parameters > 0) {
     all_gather(kCompute, static_cast<double>(parameters) * gathered_size(run_));
   }
 }

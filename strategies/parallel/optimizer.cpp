@@ -15,8 +15,8 @@ Bytes whole(double count, Bytes each) { return Bytes(std::ceil((count * each).va
 
 // The share of the parameters that this rank updates.
 double updated(const Run& run, const StageShape& shape) {
-  const auto experts = static_cast<double>(shape.expert_parameters);
-  const double dense = static_cast<double>(shape.parameters) - experts;
+  const auto experts = static_cast<double>(shape.trained_experts());
+  const double dense = static_cast<double>(shape.trained()) - experts;
   return dense / static_cast<double>(run.shards()) +
          (experts > 0 ? experts / static_cast<double>(expert_shards(run)) : 0);
 }
@@ -33,7 +33,7 @@ std::optional<std::uint32_t> norm_group(const Run& run) {
 // Tensors of `count` equal blocks. A tied head has no matrix of its own.
 void append_tensors(const Work& work, TensorKind kind, std::int64_t count,
                     std::vector<ParameterTensor>& tensors) {
-  std::int64_t rest = work.parameters;
+  std::int64_t rest = work.trained();
   for (const Step& step : split_backward(work).weight_gradient) {
     const auto& gemm = std::get<Gemm>(step.what);
     if (const std::int64_t elements = gemm.batch * gemm.m * gemm.n; elements <= rest) {
@@ -117,8 +117,8 @@ void write_kernels(const Run& run, const std::vector<ParameterTensor>& tensors,
 
 std::vector<ParameterTensor> trained_tensors(const Run& run, const StageShape& shape) {
   std::vector<ParameterTensor> tensors;
-  if (shape.has_embedding && shape.embedding.parameters > 0) {
-    tensors.push_back({TensorKind::embedding, shape.embedding.parameters / run.model.hidden,
+  if (shape.has_embedding && shape.embedding.trained() > 0) {
+    tensors.push_back({TensorKind::embedding, shape.embedding.trained() / run.model.hidden,
                        run.model.hidden, 1, 1});
   }
   for (std::size_t kind = 0; kind < shape.kinds.size(); ++kind) {
@@ -130,6 +130,16 @@ std::vector<ParameterTensor> trained_tensors(const Run& run, const StageShape& s
     append_tensors(shape.head, TensorKind::head, 1, tensors);
   }
   return tensors;
+}
+
+// Frozen weights need no master copy: they are held in the precision of training, or quantised.
+Bytes frozen_bytes(const Run& run, const StageShape& shape) {
+  const double wide = std::max(Bytes(2), size_of(run.training.precision)).value;
+  const auto& format = run.training.tuning.weights;
+  const double bytes = static_cast<double>(shape.frozen - shape.quantised) * wide +
+                       static_cast<double>(shape.quantised) * (format ? format->bytes : wide);
+  const double ranks = run.parallel.zero == 3 ? static_cast<double>(run.shards()) : 1.0;
+  return Bytes(std::ceil(bytes / ranks));
 }
 
 Bytes parameter_bytes(const Run& run) { return Bytes(state_sizes(run).parameter); }
@@ -154,10 +164,13 @@ Bytes update_traffic(const Run& run, const StageShape& shape) {
 }
 
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer) {
-  const double count = static_cast<double>(shape.parameters);
+  const double count = static_cast<double>(shape.trained());
   const double shard = updated(run, shape);
   writer.resident(MemoryClass::parameters,
                   whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
+  if (const Bytes frozen = frozen_bytes(run, shape); frozen > Bytes(0)) {
+    writer.resident(MemoryClass::parameters, frozen);
+  }
   writer.resident(MemoryClass::gradients,
                   whole(shards_gradients(run) ? shard : count, gradient_size(run)));
   if (const Bytes copy = main_gradient_bytes(run); copy > Bytes(0)) {
@@ -172,7 +185,8 @@ void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writ
 }
 
 void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
-  const bool is_shared = shares_embedding(run.model) && run.parallel.pipeline > 1;
+  const bool is_shared = shares_embedding(run.model) && run.parallel.pipeline > 1 &&
+                         !is_frozen(run, ModelPart::embedding);
   if (is_shared && (shape.has_embedding || shape.has_head)) {
     const std::int64_t rows =
         padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
@@ -183,6 +197,14 @@ void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& wri
 }
 
 void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
+  if (shape.trained() == 0) {
+    return;
+  }
+  if (shape.repeated > 0 && run.parallel.tensor > 1) {
+    const Bytes payload = static_cast<double>(shape.repeated) * gradient_size(run);
+    writer.op(kCompute, "adapter gradient all-reduce",
+              Collective{CollectiveKind::all_reduce, kTensorGroup, payload});
+  }
   writer.label("gradient norm");
   // With ZeRO-1 each rank norms its shard, and the replicas' parts are summed with the stages'.
   const double norm_bytes = updated(run, shape) * gradient_size(run).value;

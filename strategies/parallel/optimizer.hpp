@@ -18,6 +18,8 @@ namespace foretrain {
 /// stack says what Adam keeps, another optimizer keeps as much more or less as it differs from
 /// Adam.
 [[nodiscard]] Bytes parameter_bytes(const Run& run);
+/// Of all frozen parameters, after sharding.
+[[nodiscard]] Bytes frozen_bytes(const Run& run, const StageShape& shape);
 [[nodiscard]] Bytes optimizer_state_bytes(const Run& run, const StageShape& shape);
 /// Device memory traffic of the update per parameter. The stack's number is Adam's pass and what
 /// its framework does around it (unscaling, casts); another optimizer's pass takes the place of

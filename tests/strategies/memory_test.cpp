@@ -53,6 +53,8 @@ double kept_by_layer(Recompute recompute) {
       return saved_by_layer() / 2;
     case Recompute::full:
       return 2 * kSbh;
+    case Recompute::above:
+      break;
   }
   return 0;
 }

@@ -11,6 +11,7 @@
 #include "strategies/lower.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/platform_costs.hpp"
+#include "strategies/recompute/recompute.hpp"
 #include "strategies/stage.hpp"
 #include "tests/strategies/counting.hpp"
 #include "tests/strategies/random_runs.hpp"
@@ -155,7 +156,7 @@ std::int64_t attention_again(const Run& run, const StageShape& shape) {
   std::int64_t layers = 0;
   for (std::int32_t chunk = 0; chunk < run.parallel.virtual_stages; ++chunk) {
     for (std::int64_t i = 0; i < shape.layers_in(chunk); ++i) {
-      layers += is_recomputed(run, shape.layer_number(chunk, i)) ? 1 : 0;
+      layers += is_recomputed(run, shape.layer_number(chunk, i), i) ? 1 : 0;
     }
   }
   return run.training.recompute == Recompute::operators ? 0 : layers;
