@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
-#include "strategies/parallel/expert.hpp"
 #include "strategies/compress/node_groups.hpp"
+#include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
 
 namespace foretrain {
@@ -35,8 +35,10 @@ void add_stage_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   for (std::size_t d = 0; d < layout.data; ++d) {
     groups.tensor.push_back(add_group(builder, "tensor", layout.tensor_group(d, stage)));
   }
+  const std::size_t twin = layout.twin(stage);  // shares the group of an earlier stage
   for (std::size_t t = 0; t < layout.tensor; ++t) {
-    groups.data.push_back(add_group(builder, "data", layout.data_group(t, stage)));
+    groups.data.push_back(twin < stage ? groups.data[t + twin * layout.tensor]
+                                       : add_group(builder, "data", layout.data_group(t, stage)));
   }
 }
 
@@ -52,7 +54,8 @@ void add_context_groups(const Layout& layout, std::size_t stage, ProgramBuilder&
 
 void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
                       Groups& groups) {
-  const bool is_hybrid = layout.shard < layout.data;
+  const bool is_hybrid = layout.shard < layout.data * layout.copies;
+  const std::size_t twin = layout.twin(stage);
   for (std::size_t k = 0; k < layout.data / layout.shard && layout.shard > 1; ++k) {
     for (std::size_t t = 0; t < layout.tensor; ++t) {
       const std::vector<Rank> members = layout.shard_group(t, k, stage);
@@ -64,21 +67,35 @@ void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   }
   for (std::size_t offset = 0; offset < layout.shard && is_hybrid; ++offset) {
     for (std::size_t t = 0; t < layout.tensor; ++t) {
-      groups.replica.push_back(add_group(builder, "data", layout.replica_group(t, offset, stage)));
+      groups.replica.push_back(
+          twin < stage ? groups.replica[t + layout.tensor * (offset + layout.shard * twin)]
+                       : add_group(builder, "data", layout.replica_group(t, offset, stage)));
     }
   }
 }
 
-// The places of a stage in groups of `count` that are `step` apart.
+// The places of a stage in groups of `count` that are `step` apart; those that hold the same
+// parameters, with their twins.
 void add_partition(const Layout& layout, std::size_t stage, std::string_view axis,
                    std::size_t count, std::size_t step, std::vector<GroupId>& groups,
-                   ProgramBuilder& builder) {
+                   ProgramBuilder& builder, bool is_with_twin = false) {
   const std::size_t before = groups.size();
+  const std::size_t twin = is_with_twin ? layout.twin(stage) : stage;
   for (std::size_t place = 0; place < layout.num_places(); ++place) {
     const std::size_t first = place - place / step % count * step;
-    groups.push_back(first == place
-                         ? add_group(builder, axis, layout.places(place, count, step, stage))
-                         : groups[before + first]);
+    if (twin < stage) {
+      groups.push_back(groups[place + twin * layout.num_places()]);
+    } else if (first < place) {
+      groups.push_back(groups[before + first]);
+    } else {
+      groups.push_back(add_group(builder, axis,
+                                 is_with_twin ? layout.with_twin(stage,
+                                                                 [&](std::size_t holder) {
+                                                                   return layout.places(
+                                                                       place, count, step, holder);
+                                                                 })
+                                              : layout.places(place, count, step, stage)));
+    }
   }
 }
 
@@ -90,8 +107,8 @@ void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
   const auto shards = static_cast<std::size_t>(expert_shards(run));
   const auto on_node = static_cast<std::size_t>(experts_on_node(run));
   const auto add = [&](std::uint32_t slot, std::string_view axis, std::size_t count,
-                       std::size_t step) {
-    add_partition(layout, stage, axis, count, step, groups.experts[slot], builder);
+                       std::size_t step, bool is_with_twin = false) {
+    add_partition(layout, stage, axis, count, step, groups.experts[slot], builder, is_with_twin);
   };
   const std::size_t grid = degree * tensor;
   add(kExpertGroup, "expert", degree, tensor);
@@ -100,11 +117,11 @@ void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
     add(kExpertNodeGroup, "expert", on_node, tensor);
     add(kExpertRailGroup, "expert", degree / on_node, tensor * on_node);
   }
-  add(kExpertDataGroup, "expert data", replicas, grid);
+  add(kExpertDataGroup, "expert data", replicas, grid, true);
   if (run.parallel.zero >= 1) {
     add(kExpertParameterGroup, "expert data", shards, grid);
     add(kExpertShardGroup, "expert data", shards, grid);
-    add(kExpertReplicaGroup, "expert data", replicas / shards, grid * shards);
+    add(kExpertReplicaGroup, "expert data", replicas / shards, grid * shards, true);
   }
 }
 
@@ -192,7 +209,8 @@ Layout layout_of(const Run& run) {
           static_cast<std::size_t>(run.parallel.pipeline),
           static_cast<std::size_t>(run.parallel.context),
           static_cast<std::size_t>(run.shards()),
-          run.parallel.grid.order};
+          run.parallel.grid.order,
+          static_cast<std::size_t>(copies(run.placement()))};
 }
 
 Program lower(const Run& run) {

@@ -13,9 +13,10 @@
 #include "platforms/cluster.hpp"
 #include "sim/config/reader.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/compress/compression.hpp"
 #include "strategies/parallel/expert_keys.hpp"
 #include "strategies/parallel/states.hpp"
-#include "strategies/compress/compression.hpp"
+#include "strategies/pipeline/placement.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/variation.hpp"
@@ -31,7 +32,7 @@ struct Training {
   std::int64_t global_batch = 0;     ///< sequences per step
   std::int64_t micro_batch = 1;      ///< sequences
   Dtype precision = Dtype::bf16;     ///< of parameters, activations and GEMM inputs
-  std::string optimizer = "adam";  ///< a name from the table of optimizers
+  std::string optimizer = "adam";    ///< a name from the table of optimizers
   StateWidths widths;
   Recompute recompute = Recompute::none;
   std::int64_t recompute_every = 1;  ///< only in every n-th layer
@@ -51,6 +52,9 @@ struct Parallel {
   std::optional<std::int64_t> shard;  ///< ranks that share the states under ZeRO; all by default
   bool sequence_parallel = false;
   std::string schedule = "1f1b";
+  std::optional<std::int64_t>
+      micro_batch_group;                   ///< contiguous micro-batches of a chunk, interleaved
+  std::optional<bool> blocking_sends;      ///< instead of the stack's
   std::vector<std::int64_t> stage_layers;  ///< of each chunk, through the model; empty: all alike
   bool embedding_as_layer = false;         ///< the first and the last chunk hold one layer less
   ExpertKeys experts;
@@ -117,6 +121,7 @@ struct RunFile {
   config::Position shard_position;
   config::Position virtual_stages_position;
   config::Position schedule_position;
+  config::Position micro_batch_group_position;
   config::Position stage_layers_position;
   config::Position embedding_as_layer_position;
   config::Position sequence_parallel_position;
@@ -145,6 +150,11 @@ struct Run {
   [[nodiscard]] std::int64_t replicas() const {
     return num_gpus() / (parallel.tensor * parallel.pipeline);
   }
+  /// The replicas, and their copies where a pipeline holds the model twice.
+  [[nodiscard]] std::int64_t holders() const { return replicas() * copies(placement()); }
+  [[nodiscard]] Placement placement() const {
+    return pipeline_schedule(parallel.schedule).placement;
+  }
   /// Ranks over which ZeRO shards model states.
   [[nodiscard]] std::int64_t shards() const {
     return parallel.zero == 0 ? 1 : parallel.shard.value_or(replicas());
@@ -159,7 +169,8 @@ struct Run {
   [[nodiscard]] PipelineShape pipeline_shape() const {
     return {static_cast<std::int32_t>(parallel.pipeline),
             static_cast<std::int32_t>(parallel.virtual_stages),
-            static_cast<std::int32_t>(num_micro_batches())};
+            static_cast<std::int32_t>(num_micro_batches()),
+            static_cast<std::int32_t>(parallel.micro_batch_group.value_or(0))};
   }
 };
 

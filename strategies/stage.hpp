@@ -52,10 +52,12 @@ struct StageShape {
   std::int64_t stage = 0;
   std::int64_t stages = 1;
   std::int64_t chunks = 1;                  ///< virtual stages
+  std::vector<std::int64_t> places;         ///< in the model, by chunk
+  std::int64_t num_places = 1;              ///< of the whole model
   std::vector<std::int64_t> layers;         ///< by chunk
   std::vector<std::int64_t> layers_before;  ///< in the model, by chunk
-  bool has_embedding = false;               ///< chunk 0 of the first stage
-  bool has_head = false;                    ///< last chunk of the last stage
+  bool has_embedding = false;               ///< at the first place
+  bool has_head = false;                    ///< at the last place
   std::int64_t parameters = 0;              ///< on this rank
   std::int64_t expert_parameters = 0;       ///< of these, in experts on a grid of their own
   Work embedding;
@@ -63,9 +65,10 @@ struct StageShape {
   std::vector<LayerShape> kinds;           ///< all that the model has
   std::vector<std::size_t> kind_of_layer;  ///< of every layer of the model
 
-  [[nodiscard]] bool is_first(std::int32_t chunk) const { return stage == 0 && chunk == 0; }
-  [[nodiscard]] bool is_last(std::int32_t chunk) const {
-    return stage == stages - 1 && chunk == static_cast<std::int32_t>(chunks - 1);
+  [[nodiscard]] bool is_first(std::int32_t chunk) const { return place(chunk) == 0; }
+  [[nodiscard]] bool is_last(std::int32_t chunk) const { return place(chunk) == num_places - 1; }
+  [[nodiscard]] std::int64_t place(std::int32_t chunk) const {
+    return places[static_cast<std::size_t>(chunk)];
   }
   [[nodiscard]] std::int64_t layers_in(std::int32_t chunk) const {
     return layers[static_cast<std::size_t>(chunk)];

@@ -15,7 +15,7 @@ namespace {
 std::optional<std::string> why_silent(const Run& run, WirePlace place) {
   switch (place) {
     case WirePlace::gradients:
-      return run.replicas() > 1 ? std::nullopt
+      return run.holders() > 1 ? std::nullopt
                                 : std::optional<std::string>(
                                       "there is one replica: no gradients "
                                       "are sent");
@@ -41,7 +41,7 @@ std::optional<std::string> why_silent(const Run& run, WirePlace place) {
 std::vector<std::uint32_t> slots_of(const Run& run, WirePlace place) {
   switch (place) {
     case WirePlace::gradients: {
-      const bool is_hybrid = run.parallel.zero >= 1 && run.shards() < run.replicas();
+      const bool is_hybrid = run.parallel.zero >= 1 && run.shards() < run.holders();
       if (!is_hybrid) {
         return {kDataGroup};
       }
