@@ -45,6 +45,13 @@ void BodyWriter::kernels(StreamIndex stream, std::string_view name, std::vector<
   op(stream, name, Kernels{builder_.kernel_list(std::move(list)), launches});
 }
 
+void BodyWriter::put(StreamIndex stream, const Op& op) {
+  if (stream == kCompute) {
+    end_run();
+  }
+  body_.streams[stream].ops.push_back(op);
+}
+
 EventId BodyWriter::record(StreamIndex stream) {
   const EventId event(body_.num_events);
   ++body_.num_events;

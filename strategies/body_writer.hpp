@@ -48,6 +48,11 @@ class BodyWriter {
   /// Records a new event at this place of a stream.
   [[nodiscard]] EventId record(StreamIndex stream);
   void wait(StreamIndex stream, EventId event);
+  /// Adds an op that was taken away, as it was.
+  void put(StreamIndex stream, const Op& op);
+  /// Takes away what `write` adds to the compute stream; what it adds to others stays.
+  template <class Write>
+  [[nodiscard]] std::vector<Op> take_compute(Write write);
   void resident(MemoryClass memory, Bytes bytes);
   /// Sets what launching one kernel costs the host, from here on.
   void launch_time(Seconds per_kernel) { per_kernel_ = per_kernel; }
@@ -66,6 +71,19 @@ class BodyWriter {
   Seconds per_kernel_{0};
   std::vector<Kernel> pending_;
 };
+
+template <class Write>
+std::vector<Op> BodyWriter::take_compute(Write write) {
+  end_run();
+  const std::size_t before = body_.streams[kCompute].ops.size();
+  write();
+  end_run();
+  std::vector<Op>& ops = body_.streams[kCompute].ops;
+  const auto first = ops.begin() + static_cast<std::ptrdiff_t>(before);
+  std::vector<Op> taken(first, ops.end());
+  ops.erase(first, ops.end());
+  return taken;
+}
 
 template <class Predicate>
 std::vector<Kernel> BodyWriter::take_back_while(Predicate matches) {

@@ -36,8 +36,10 @@ void add_stage_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   for (std::size_t d = 0; d < layout.data; ++d) {
     groups.tensor.push_back(add_group(builder, "tensor", layout.tensor_group(d, stage)));
   }
+  const std::size_t twin = layout.twin(stage);  // shares the group of an earlier stage
   for (std::size_t t = 0; t < layout.tensor; ++t) {
-    groups.data.push_back(add_group(builder, "data", layout.data_group(t, stage)));
+    groups.data.push_back(twin < stage ? groups.data[t + twin * layout.tensor]
+                                       : add_group(builder, "data", layout.data_group(t, stage)));
   }
 }
 
@@ -53,7 +55,8 @@ void add_context_groups(const Layout& layout, std::size_t stage, ProgramBuilder&
 
 void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& builder,
                       Groups& groups) {
-  const bool is_hybrid = layout.shard < layout.data;
+  const bool is_hybrid = layout.shard < layout.data * layout.copies;
+  const std::size_t twin = layout.twin(stage);
   for (std::size_t k = 0; k < layout.data / layout.shard && layout.shard > 1; ++k) {
     for (std::size_t t = 0; t < layout.tensor; ++t) {
       const std::vector<Rank> members = layout.shard_group(t, k, stage);
@@ -65,29 +68,45 @@ void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
   }
   for (std::size_t offset = 0; offset < layout.shard && is_hybrid; ++offset) {
     for (std::size_t t = 0; t < layout.tensor; ++t) {
-      groups.replica.push_back(add_group(builder, "data", layout.replica_group(t, offset, stage)));
+      groups.replica.push_back(
+          twin < stage ? groups.replica[t + layout.tensor * (offset + layout.shard * twin)]
+                       : add_group(builder, "data", layout.replica_group(t, offset, stage)));
     }
   }
 }
 
+// The places of a stage in the groups of a slot; those that hold the same parameters, with their
+// twins.
 void add_partition(const Run& run, const Layout& layout, std::size_t stage, std::uint32_t slot,
-                   std::string_view axis, Groups& groups, ProgramBuilder& builder) {
+                   std::string_view axis, bool is_with_twin, Groups& groups,
+                   ProgramBuilder& builder) {
   const Partition partition = expert_partition(run, slot);
+  const auto members = [&](std::size_t place, std::size_t holder) {
+    return layout.places(place, partition.count, partition.step, holder);
+  };
   std::vector<GroupId>& ids = groups.experts[slot];
   const std::size_t before = ids.size();
+  const std::size_t twin = is_with_twin ? layout.twin(stage) : stage;
   for (std::size_t place = 0; place < layout.num_places(); ++place) {
     const std::size_t first = partition.first_of(place);
-    ids.push_back(
-        first == place
-            ? add_group(builder, axis, layout.places(place, partition.count, partition.step, stage))
-            : ids[before + first]);
+    if (twin < stage) {
+      ids.push_back(ids[place + twin * layout.num_places()]);
+    } else if (first < place) {
+      ids.push_back(ids[before + first]);
+    } else if (is_with_twin) {
+      ids.push_back(add_group(builder, axis, layout.with_twin(stage, [&](std::size_t holder) {
+        return members(place, holder);
+      })));
+    } else {
+      ids.push_back(add_group(builder, axis, members(place, stage)));
+    }
   }
 }
 
 void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
                        ProgramBuilder& builder, Groups& groups) {
-  const auto add = [&](std::uint32_t slot, std::string_view axis) {
-    add_partition(run, layout, stage, slot, axis, groups, builder);
+  const auto add = [&](std::uint32_t slot, std::string_view axis, bool is_with_twin = false) {
+    add_partition(run, layout, stage, slot, axis, is_with_twin, groups, builder);
   };
   add(kExpertGroup, "expert");
   add(kExpertTensorGroup, "expert tensor");
@@ -95,11 +114,11 @@ void add_expert_groups(const Run& run, const Layout& layout, std::size_t stage,
     add(kExpertNodeGroup, "expert");
     add(kExpertRailGroup, "expert");
   }
-  add(kExpertDataGroup, "expert data");
+  add(kExpertDataGroup, "expert data", true);
   if (run.parallel.zero >= 1) {
     add(kExpertParameterGroup, "expert data");
     add(kExpertShardGroup, "expert data");
-    add(kExpertReplicaGroup, "expert data");
+    add(kExpertReplicaGroup, "expert data", true);
   }
 }
 
@@ -187,7 +206,8 @@ Layout layout_of(const Run& run) {
           static_cast<std::size_t>(run.parallel.pipeline),
           static_cast<std::size_t>(run.parallel.context),
           static_cast<std::size_t>(run.shards()),
-          run.parallel.grid.order};
+          run.parallel.grid.order,
+          static_cast<std::size_t>(copies(run.placement()))};
 }
 
 namespace {

@@ -17,6 +17,7 @@
 #include "strategies/generation.hpp"
 #include "strategies/parallel/expert_keys.hpp"
 #include "strategies/parallel/states.hpp"
+#include "strategies/pipeline/placement.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "strategies/stack.hpp"
 #include "strategies/tuning.hpp"
@@ -58,6 +59,9 @@ struct Parallel {
   std::optional<std::int64_t> shard;  ///< ranks that share the states under ZeRO; all by default
   bool sequence_parallel = false;
   std::string schedule = "1f1b";
+  std::optional<std::int64_t>
+      micro_batch_group;                   ///< contiguous micro-batches of a chunk, interleaved
+  std::optional<bool> blocking_sends;      ///< instead of the stack's
   std::vector<std::int64_t> stage_layers;  ///< of each chunk, through the model; empty: all alike
   bool embedding_as_layer = false;         ///< the first and the last chunk hold one layer less
   ExpertKeys experts;
@@ -125,6 +129,7 @@ struct RunFile {
   config::Position shard_position;
   config::Position virtual_stages_position;
   config::Position schedule_position;
+  config::Position micro_batch_group_position;
   config::Position stage_layers_position;
   config::Position embedding_as_layer_position;
   config::Position sequence_parallel_position;
@@ -154,6 +159,11 @@ struct Run {
   [[nodiscard]] std::int64_t replicas() const {
     return num_gpus() / (parallel.tensor * parallel.pipeline);
   }
+  /// The replicas, and their copies where a pipeline holds the model twice.
+  [[nodiscard]] std::int64_t holders() const { return replicas() * copies(placement()); }
+  [[nodiscard]] Placement placement() const {
+    return pipeline_schedule(parallel.schedule).placement;
+  }
   /// Ranks over which ZeRO shards model states.
   [[nodiscard]] std::int64_t shards() const {
     return parallel.zero == 0 ? 1 : parallel.shard.value_or(replicas());
@@ -168,7 +178,8 @@ struct Run {
   [[nodiscard]] PipelineShape pipeline_shape() const {
     return {static_cast<std::int32_t>(parallel.pipeline),
             static_cast<std::int32_t>(parallel.virtual_stages),
-            static_cast<std::int32_t>(num_micro_batches())};
+            static_cast<std::int32_t>(num_micro_batches()),
+            static_cast<std::int32_t>(parallel.micro_batch_group.value_or(0))};
   }
 };
 

@@ -7,6 +7,7 @@
 #include "strategies/architecture.hpp"
 #include "strategies/compress/check.hpp"
 #include "strategies/parallel/expert.hpp"
+#include "strategies/pipeline/keys.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/stage_layers.hpp"
 
@@ -70,7 +71,7 @@ class Check {
     check_tuning(run_, diagnostics_);
     check_generation(run_, diagnostics_);
     if (diagnostics_.empty()) {
-      schedule();
+      check_schedule(file_, run_, diagnostics_);
       check_compression(run_, diagnostics_);
     }
   }
@@ -198,7 +199,8 @@ class Check {
 
   void layers() {
     check_stage_layers(file_, run_, diagnostics_);
-    if (run_.parallel.virtual_stages > 1 && run_.parallel.pipeline == 1) {
+    const bool is_chosen = pipeline_schedule(run_.parallel.schedule).chunks == 0;
+    if (run_.parallel.virtual_stages > 1 && run_.parallel.pipeline == 1 && is_chosen) {
       diagnostics_.add(file_.virtual_stages_position, "parallel.virtual_stages",
                        "virtual_stages " + text(run_.parallel.virtual_stages) +
                            " has no effect with pipeline 1");
@@ -284,13 +286,6 @@ class Check {
                        "stack '" + run_.stack.name + "' runs an attention kernel that GPU '" +
                            gpu.name + "' of platform '" + run_.cluster.name +
                            "' has no parameters for");
-    }
-  }
-
-  void schedule() {
-    const auto reason = pipeline_schedule(run_.parallel.schedule).refuse(run_.pipeline_shape());
-    if (reason) {
-      diagnostics_.add(file_.schedule_position, "parallel.schedule", *reason);
     }
   }
 

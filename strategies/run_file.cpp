@@ -3,6 +3,7 @@
 #include <array>
 
 #include "sim/config/text.hpp"
+#include "strategies/pipeline/keys.hpp"
 #include "strategies/plan.hpp"
 #include "strategies/recompute/recompute.hpp"
 
@@ -91,6 +92,10 @@ constexpr auto kParallelAliases = std::to_array<Alias>({
     {"chunks", "virtual_stages"},
     {"num_model_chunks", "virtual_stages"},
     {"virtual_pipeline_model_parallel_size", "virtual_stages"},
+    {"microbatch_group_size_per_vp_stage", "micro_batch_group"},
+    {"microbatch_group_size_per_virtual_pipeline_stage", "micro_batch_group"},
+    {"microbatches_per_round", "micro_batch_group"},
+    {"pipeline_parallel_schedule", "schedule"},
     {"zero_stage", "zero"},
     {"data_parallel_shard_degree", "shard"},
     {"dp_shard", "shard"},
@@ -151,17 +156,11 @@ Parallel read_parallel(Reader reader, RunFile& file) {
   parallel.tensor = reader.count("tensor", 1, Range{1, 4096});
   parallel.pipeline = reader.count("pipeline", 1, Range{1, 4096});
   parallel.data = reader.maybe_count("data", Range{1, 10'000'000});
-  parallel.virtual_stages = reader.count("virtual_stages", 1, Range{1, 1024});
   parallel.context = reader.count("context", 1, Range{1, 4096});
   parallel.zero = reader.count("zero", 0, Range{0, 3});
   parallel.shard = reader.maybe_count("shard", Range{1, 10'000'000});
   parallel.sequence_parallel = reader.get<bool>("sequence_parallel", false);
-  std::vector<Choice<std::string>> schedules;
-  for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    schedules.push_back({schedule.name, std::string(schedule.name)});
-  }
-  parallel.schedule = reader.choice<std::string>(
-      "schedule", schedules, parallel.virtual_stages > 1 ? "interleaved-1f1b" : "1f1b");
+  read_schedule(reader, parallel, file);
   parallel.stage_layers = reader.counts("stage_layers", Range{0, 100'000});
   parallel.embedding_as_layer = reader.get<bool>("embedding_as_layer", false);
   parallel.experts = read_expert_keys(reader);
@@ -174,8 +173,6 @@ Parallel read_parallel(Reader reader, RunFile& file) {
   file.data_position = reader.position_of("data");
   file.zero_position = reader.position_of("zero");
   file.shard_position = reader.position_of("shard");
-  file.schedule_position = reader.position_of("schedule");
-  file.virtual_stages_position = reader.position_of("virtual_stages");
   file.sequence_parallel_position = reader.position_of("sequence_parallel");
   reader.finish(kParallelAliases);
   return parallel;

@@ -79,12 +79,17 @@ StageShape stage_shape(const Run& run, std::int64_t stage) {
   shape.stage = stage;
   shape.stages = run.parallel.pipeline;
   shape.chunks = run.parallel.virtual_stages;
+  const PipelineShape pipeline = run.pipeline_shape();
+  shape.num_places = num_places(run.placement(), pipeline);
   for (std::int64_t chunk = 0; chunk < shape.chunks; ++chunk) {
+    const std::int64_t place = place_of(run.placement(), pipeline, static_cast<std::int32_t>(stage),
+                                        static_cast<std::int32_t>(chunk));
+    shape.places.push_back(place);
+    shape.has_embedding = shape.has_embedding || place == 0;
+    shape.has_head = shape.has_head || place == shape.num_places - 1;
     shape.layers.push_back(layers_of(run, stage, chunk));
     shape.layers_before.push_back(first_layer_of(run, stage, chunk));
   }
-  shape.has_embedding = stage == 0;
-  shape.has_head = stage == shape.stages - 1;
   shape.embedding = tuned(embedding_work(run.model, shard), tuning_of(run, ModelPart::embedding));
   for (std::size_t kind = 0; kind < num_layer_kinds(run.model); ++kind) {
     shape.kinds.push_back(layer_shape(run, kind));

@@ -52,10 +52,12 @@ struct StageShape {
   std::int64_t stage = 0;
   std::int64_t stages = 1;
   std::int64_t chunks = 1;                  ///< virtual stages
+  std::vector<std::int64_t> places;         ///< in the model, by chunk
+  std::int64_t num_places = 1;              ///< of the whole model
   std::vector<std::int64_t> layers;         ///< by chunk
   std::vector<std::int64_t> layers_before;  ///< in the model, by chunk
-  bool has_embedding = false;               ///< chunk 0 of the first stage
-  bool has_head = false;                    ///< last chunk of the last stage
+  bool has_embedding = false;               ///< at the first place
+  bool has_head = false;                    ///< at the last place
   std::int64_t parameters = 0;              ///< on this rank
   std::int64_t expert_parameters = 0;       ///< of these, in experts on a grid of their own
   std::int64_t frozen = 0;                  ///< of them
@@ -70,9 +72,10 @@ struct StageShape {
 
   [[nodiscard]] std::int64_t trained() const { return parameters - frozen; }
   [[nodiscard]] std::int64_t trained_experts() const { return expert_parameters - frozen_experts; }
-  [[nodiscard]] bool is_first(std::int32_t chunk) const { return stage == 0 && chunk == 0; }
-  [[nodiscard]] bool is_last(std::int32_t chunk) const {
-    return stage == stages - 1 && chunk == static_cast<std::int32_t>(chunks - 1);
+  [[nodiscard]] bool is_first(std::int32_t chunk) const { return place(chunk) == 0; }
+  [[nodiscard]] bool is_last(std::int32_t chunk) const { return place(chunk) == num_places - 1; }
+  [[nodiscard]] std::int64_t place(std::int32_t chunk) const {
+    return places[static_cast<std::size_t>(chunk)];
   }
   [[nodiscard]] std::int64_t layers_in(std::int32_t chunk) const {
     return layers[static_cast<std::size_t>(chunk)];

@@ -4,11 +4,13 @@
 #include <cmath>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
 #include "strategies/parallel/tensor.hpp"
 #include "strategies/pipeline/transfer.hpp"
+#include "strategies/pipeline/weave.hpp"
 #include "strategies/recompute/recompute.hpp"
 #include "strategies/stage.hpp"
 
@@ -35,13 +37,13 @@ class StageBody {
         tensor_(run, writer_),
         context_(run, writer_),
         experts_(run, writer_),
-        transfer_(run, writer_, tensor_),
+        transfer_(run, stage, writer_, tensor_),
         data_(run, writer_, dense_holders(run)),
         schedule_(pipeline_schedule(run.parallel.schedule)),
         is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
         split_head_(split_backward(shape_.head)),
         backwards_done_(static_cast<std::size_t>(shape_.chunks), 0),
-        weight_gradients_done_(backwards_done_) {
+        gradients_done_(backwards_done_) {
     tensor_.set_context(&context_);
     tensor_.set_experts(&experts_);
     if (has_expert_grid(run)) {
@@ -75,20 +77,33 @@ class StageBody {
 
  private:
   void write_slots(std::span<const Slot> slots) {
-    for (const Slot& slot : slots) {
-      switch (slot.kind) {
-        case SlotKind::forward:
-          forward(slot);
-          break;
-        case SlotKind::backward:
-        case SlotKind::input_gradient:
-          backward(slot);
-          break;
-        case SlotKind::weight_gradient:
-          weight_gradient(slot);
-          break;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (slots[i].is_paired && i + 1 < slots.size()) {
+        write_pair(slots[i], slots[i + 1]);
+        ++i;
+      } else {
+        write_slot(slots[i]);
       }
     }
+  }
+
+  void write_slot(const Slot& slot) {
+    if (slot.kind == SlotKind::forward) {
+      forward(slot);
+    } else if (slot.kind == SlotKind::weight_gradient) {
+      weight_gradient(slot);
+    } else {
+      backward(slot);
+    }
+  }
+
+  void write_pair(const Slot& first, const Slot& second) {
+    if (beside_ == kCompute) {
+      beside_ = writer_.add_stream("pair");
+    }
+    std::vector<Op> one = writer_.take_compute([&] { write_slot(first); });
+    std::vector<Op> other = writer_.take_compute([&] { write_slot(second); });
+    weave(std::move(one), std::move(other), beside_, writer_);
   }
 
   void update() {
@@ -107,7 +122,10 @@ class StageBody {
       return slot.kind != SlotKind::weight_gradient;
     });
     const auto late = static_cast<std::size_t>(first - slots.begin());
-    const Bytes stored = static_cast<double>(late) * stored_by_chunk(0);
+    Bytes stored;
+    for (const Slot& slot : slots.first(late)) {
+      stored += stored_by_chunk(slot.chunk);
+    }
     writer_.op(kCompute, "weight gradients of the step before",
                Alloc{MemoryClass::activations, stored});
     write_slots(slots.first(late));
@@ -123,64 +141,61 @@ class StageBody {
   }
 
   void forward(const Slot& slot) {
-    if (slot.chunk == 0) {
+    if (slot.chunk == 0 || schedule_.placement == Placement::both_ways) {
       writer_.tag({Phase::host, slot.micro_batch, slot.chunk});
       writer_.op(kCompute, "host, per micro-batch", Delay{run_.stack.host_per_micro_batch.value});
     }
     writer_.tag({Phase::forward, slot.micro_batch, slot.chunk});
-    if (!shape_.is_first(slot.chunk)) {
-      transfer_.receive(Direction::forward, stream_into(slot.chunk));
-    }
+    transfer_.receive(Direction::forward, slot.chunk, stream_into(slot.chunk));
     keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
-      data_.enter(gathered(shape_.embedding), true, slot.micro_batch);
+      data_.enter(gathered(shape_.embedding), true, slot.micro_batch - through(slot.chunk).first);
       write(shape_.embedding.forward, shape_.embedding, Direction::forward);
       data_.leave();
     }
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       const Work& layer = layer_at(slot.chunk, i).work;
       label_layer(slot.chunk, i);
-      enter(layer, true, slot.micro_batch);
+      enter(layer, true, slot.micro_batch - through(slot.chunk).first);
       layer_gap(1, slot, Phase::forward);
       write(layer.forward, layer, Direction::forward);
       leave();
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_parameters(), true, slot.micro_batch);
+      data_.enter(head_parameters(), true, slot.micro_batch - through(slot.chunk).first);
       write(shape_.head.forward, shape_.head, Direction::forward);
       data_.leave();
-    } else {
-      transfer_.send(Direction::forward, stream_out_of(slot.chunk));
     }
+    transfer_.send(Direction::forward, slot.chunk, stream_out_of(slot.chunk));
   }
 
   // All of it, or all but the weight gradients.
   void backward(const Slot& slot) {
     const bool is_whole = slot.kind == SlotKind::backward;
-    const bool is_final =
-        ++backwards_done_[static_cast<std::size_t>(slot.chunk)] == run_.num_micro_batches();
+    const auto chunk = static_cast<std::size_t>(slot.chunk);
+    const bool is_last = ++backwards_done_[chunk] == through(slot.chunk).count;
+    const bool is_final = is_whole && ++gradients_done_[chunk] == through(slot.chunk).count;
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_parameters(), false, slot.micro_batch);
+      data_.enter(head_parameters(), false, slot.micro_batch - through(slot.chunk).first);
       write(is_whole ? shape_.head.backward : split_head_.input_gradient, shape_.head,
             Direction::backward);
       data_.leave();
       if (is_whole) {
         accumulate(shape_.head.trained(), is_final);
       }
-    } else {
-      transfer_.receive(Direction::backward, stream_out_of(slot.chunk));
     }
+    transfer_.receive(Direction::backward, slot.chunk, stream_out_of(slot.chunk));
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
       if (layer.work.backward.empty()) {  // frozen, as is all before it
         continue;
       }
       label_layer(slot.chunk, i);
-      enter(layer.work, false, slot.micro_batch);
+      enter(layer.work, false, slot.micro_batch - through(slot.chunk).first);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i), i);
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
@@ -193,21 +208,19 @@ class StageBody {
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
       write(shape_.embedding.backward, shape_.embedding, Direction::backward);
-      accumulate(shape_.embedding.trained(), is_final);
+      accumulate(shape_.embedding.trained(), is_last);
     }
     keep<Free>(slot.chunk, "drop activations");
     if (!is_whole) {
       writer_.op(kCompute, "store for weight gradients",
                  Alloc{MemoryClass::activations, stored_by_chunk(slot.chunk)});
     }
-    if (!shape_.is_first(slot.chunk)) {
-      transfer_.send(Direction::backward, stream_into(slot.chunk));
-    }
+    transfer_.send(Direction::backward, slot.chunk, stream_into(slot.chunk));
   }
 
   void weight_gradient(const Slot& slot) {
     const bool is_final =
-        ++weight_gradients_done_[static_cast<std::size_t>(slot.chunk)] == run_.num_micro_batches();
+        ++gradients_done_[static_cast<std::size_t>(slot.chunk)] == through(slot.chunk).count;
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
@@ -223,6 +236,10 @@ class StageBody {
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
+  }
+
+  [[nodiscard]] MicroBatches through(std::int32_t chunk) const {
+    return micro_batches_of(schedule_.placement, run_.pipeline_shape(), chunk);
   }
 
   void layer_gap(std::int32_t times, const Slot& slot, Phase resumed) {
@@ -374,10 +391,11 @@ class StageBody {
   DataParallel data_;
   std::optional<DataParallel> expert_data_;  // of experts on a grid of their own
   const PipelineSchedule& schedule_;
-  bool is_slanted_;  // stages end a step one after the other
+  StreamIndex beside_ = kCompute;  // collectives of passes that run as a pair
+  bool is_slanted_;                // stages end a step one after the other
   SplitBackward split_head_;
-  std::vector<std::int64_t> backwards_done_;         // by chunk
-  std::vector<std::int64_t> weight_gradients_done_;  // likewise
+  std::vector<std::int64_t> backwards_done_;  // whole or up to the input's gradient, by chunk
+  std::vector<std::int64_t> gradients_done_;  // of weights, likewise
 };
 
 }  // namespace

@@ -10,15 +10,25 @@ namespace {
 
 std::string text(std::int64_t number) { return std::to_string(number); }
 
-std::int64_t num_chunks(const Run& run) {
-  return run.parallel.pipeline * run.parallel.virtual_stages;
+PipelineShape shape_of(const Run& run) {
+  PipelineShape shape;
+  shape.stages = static_cast<std::int32_t>(run.parallel.pipeline);
+  shape.virtual_stages = static_cast<std::int32_t>(run.parallel.virtual_stages);
+  return shape;
 }
+
+std::int64_t place(const Run& run, std::int64_t stage, std::int64_t chunk) {
+  return place_of(run.placement(), shape_of(run), static_cast<std::int32_t>(stage),
+                  static_cast<std::int32_t>(chunk));
+}
+
+std::int64_t num_places(const Run& run) { return num_places(run.placement(), shape_of(run)); }
 
 std::int64_t layers_at(const Run& run, std::int64_t place) {
   if (!run.parallel.stage_layers.empty()) {
     return run.parallel.stage_layers[static_cast<std::size_t>(place)];
   }
-  const std::int64_t chunks = num_chunks(run);
+  const std::int64_t chunks = num_places(run);
   if (!run.parallel.embedding_as_layer) {
     return run.model.layers / chunks;
   }
@@ -26,8 +36,11 @@ std::int64_t layers_at(const Run& run, std::int64_t place) {
 }
 
 std::string stages_text(const Run& run) {
+  if (copies(run.placement()) > 1) {
+    return "pipeline " + text(run.parallel.pipeline) + ", of which each stage holds two,";
+  }
   return "pipeline " + text(run.parallel.pipeline) + " x virtual_stages " +
-         text(run.parallel.virtual_stages) + " = " + text(num_chunks(run));
+         text(run.parallel.virtual_stages) + " = " + text(num_places(run));
 }
 
 void check_list(const RunFile& file, const Run& run, config::Diagnostics& diagnostics) {
@@ -35,7 +48,7 @@ void check_list(const RunFile& file, const Run& run, config::Diagnostics& diagno
   const auto fail = [&](const std::string& message) {
     diagnostics.add(file.stage_layers_position, "parallel.stage_layers", message);
   };
-  if (static_cast<std::int64_t>(list.size()) != num_chunks(run)) {
+  if (static_cast<std::int64_t>(list.size()) != num_places(run)) {
     fail("stage_layers has " + text(static_cast<std::int64_t>(list.size())) + " entries, but " +
          stages_text(run));
     return;
@@ -57,7 +70,7 @@ void check_counted_embedding(const RunFile& file, const Run& run,
   };
   if (run.parallel.pipeline == 1) {
     fail("embedding_as_layer has no effect with pipeline 1");
-  } else if ((run.model.layers + 2) % num_chunks(run) != 0) {
+  } else if ((run.model.layers + 2) % num_places(run) != 0) {
     fail(stages_text(run) + " does not divide the " + text(run.model.layers) +
          " layers of the model with embedding and head, " + text(run.model.layers + 2));
   }
@@ -66,13 +79,13 @@ void check_counted_embedding(const RunFile& file, const Run& run,
 }  // namespace
 
 std::int64_t layers_of(const Run& run, std::int64_t stage, std::int64_t chunk) {
-  return layers_at(run, chunk * run.parallel.pipeline + stage);
+  return layers_at(run, place(run, stage, chunk));
 }
 
 std::int64_t first_layer_of(const Run& run, std::int64_t stage, std::int64_t chunk) {
   std::int64_t sum = 0;
-  for (std::int64_t place = 0; place < chunk * run.parallel.pipeline + stage; ++place) {
-    sum += layers_at(run, place);
+  for (std::int64_t before = 0; before < place(run, stage, chunk); ++before) {
+    sum += layers_at(run, before);
   }
   return sum;
 }
@@ -86,7 +99,7 @@ void check_stage_layers(const RunFile& file, const Run& run, config::Diagnostics
     check_list(file, run, diagnostics);
   } else if (run.parallel.embedding_as_layer) {
     check_counted_embedding(file, run, diagnostics);
-  } else if (run.model.layers % num_chunks(run) != 0) {
+  } else if (run.model.layers % num_places(run) != 0) {
     diagnostics.add(file.pipeline_position, "parallel.pipeline",
                     stages_text(run) + " does not divide the " + text(run.model.layers) +
                         " layers of the model; stage_layers = [...] deals them out one by one, "

@@ -9,7 +9,7 @@
 namespace foretrain {
 
 /// Layers of a chunk: as many as in every other one, or as the run file deals them out. The chunks
-/// follow one another through the model: chunk c of stage s is place c p + s.
+/// follow one another through the model as the schedule places them.
 [[nodiscard]] std::int64_t layers_of(const Run& run, std::int64_t stage, std::int64_t chunk);
 /// Global number of the first layer of a chunk, from 0: the layers of all places before it.
 [[nodiscard]] std::int64_t first_layer_of(const Run& run, std::int64_t stage, std::int64_t chunk);

@@ -203,7 +203,7 @@ void CompressedWire::hold_state(std::int64_t parameters) {
   Message message = form_;
   message.elements = static_cast<double>(parameters);
   const Bytes kept =
-      how_->method->codec->state(how_->options, message, static_cast<double>(run_.replicas()));
+      how_->method->codec->state(how_->options, message, static_cast<double>(run_.holders()));
   writer_.resident(MemoryClass::buffers, Bytes(std::ceil(kept.value)));
 }
 

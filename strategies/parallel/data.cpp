@@ -28,16 +28,20 @@ bool is_hybrid(const Run& run, const Holders& holders) {
 
 Holders dense_holders(const Run& run) {
   Holders holders;
-  holders.replicas = run.replicas();
+  holders.replicas = run.holders();
   holders.shards = run.shards();
   return holders;
 }
 
 Holders expert_holders(const Run& run) {
-  return {expert_replicas(run), run.parallel.zero == 0 ? 1 : expert_shards(run),
-          kExpertDataGroup,     kExpertShardGroup,
-          kExpertReplicaGroup,  kExpertParameterGroup,
-          "expert data",        "expert data parameters"};
+  return {expert_replicas(run) * copies(run.placement()),
+          run.parallel.zero == 0 ? 1 : expert_shards(run),
+          kExpertDataGroup,
+          kExpertShardGroup,
+          kExpertReplicaGroup,
+          kExpertParameterGroup,
+          "expert data",
+          "expert data parameters"};
 }
 
 DataParallel::DataParallel(const Run& run, BodyWriter& writer, const Holders& holders)

@@ -49,7 +49,8 @@ std::vector<Rank> Layout::tensor_group(std::size_t data_index, std::size_t stage
 }
 
 std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage) const {
-  return neighbours(tensor_index, 0, data, stage);
+  return with_twin(stage,
+                   [&](std::size_t holder) { return neighbours(tensor_index, 0, data, holder); });
 }
 
 std::vector<Rank> Layout::neighbours(std::size_t tensor_index, std::size_t first, std::size_t count,
@@ -73,11 +74,13 @@ std::vector<Rank> Layout::shard_group(std::size_t tensor_index, std::size_t grou
 
 std::vector<Rank> Layout::replica_group(std::size_t tensor_index, std::size_t offset,
                                         std::size_t stage) const {
-  std::vector<Rank> members;
-  for (std::size_t d = offset; d < data; d += shard) {
-    members.push_back(rank(tensor_index, d, stage));
-  }
-  return members;
+  return with_twin(stage, [&](std::size_t holder) {
+    std::vector<Rank> members;
+    for (std::size_t d = offset; d < data; d += shard) {
+      members.push_back(rank(tensor_index, d, holder));
+    }
+    return members;
+  });
 }
 
 std::vector<Rank> Layout::embedding_group(std::size_t tensor_index, std::size_t data_index) const {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct Layout {
   std::size_t context = 1;  ///< of the replicas, neighbours that share a sequence; divides data
   std::size_t shard = 1;    ///< of the replicas, neighbours that share model states; divides data
   RankOrder order = {};
+  std::size_t copies = 1;  ///< 2: stage s and stage pipeline - 1 - s hold the same parameters
 
   [[nodiscard]] std::size_t num_ranks() const { return tensor * data * pipeline; }
   [[nodiscard]] Rank rank(std::size_t tensor_index, std::size_t data_index,
@@ -48,14 +50,32 @@ struct Layout {
   [[nodiscard]] std::vector<Rank> places(std::size_t first, std::size_t count, std::size_t step,
                                          std::size_t stage) const;
 
+  /// The stage that holds the same parameters, itself where there is one copy.
+  [[nodiscard]] std::size_t twin(std::size_t stage) const {
+    return copies > 1 ? pipeline - 1 - stage : stage;
+  }
+
+  /// The members at a stage and at its twin, if it has one; the earlier stage first.
+  template <class Members>
+  [[nodiscard]] std::vector<Rank> with_twin(std::size_t stage, Members at) const {
+    const std::size_t other = twin(stage);
+    std::vector<Rank> members = at(std::min(stage, other));
+    if (other != stage) {
+      const std::vector<Rank> rest = at(std::max(stage, other));
+      members.insert(members.end(), rest.begin(), rest.end());
+    }
+    return members;
+  }
+
   [[nodiscard]] std::vector<Rank> tensor_group(std::size_t data_index, std::size_t stage) const;
+  /// All ranks with the same parameters, those of the earlier stage first.
   [[nodiscard]] std::vector<Rank> data_group(std::size_t tensor_index, std::size_t stage) const;
   /// Neighbours among the replicas that share a sequence, or model states.
   [[nodiscard]] std::vector<Rank> context_group(std::size_t tensor_index, std::size_t group,
                                                 std::size_t stage) const;
   [[nodiscard]] std::vector<Rank> shard_group(std::size_t tensor_index, std::size_t group,
                                               std::size_t stage) const;
-  /// The ranks that hold the same shard.
+  /// The ranks that hold the same shard, likewise.
   [[nodiscard]] std::vector<Rank> replica_group(std::size_t tensor_index, std::size_t offset,
                                                 std::size_t stage) const;
   /// The first and the last stage of one column, which share tied embeddings.

@@ -187,7 +187,7 @@ void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writ
 void sum_tied_embedding(const Run& run, const StageShape& shape, BodyWriter& writer) {
   const bool is_shared = shares_embedding(run.model) && run.parallel.pipeline > 1 &&
                          !is_frozen(run, ModelPart::embedding);
-  if (is_shared && (shape.has_embedding || shape.has_head)) {
+  if (is_shared && shape.has_embedding != shape.has_head) {
     const std::int64_t rows =
         padded_vocabulary(run.model.vocabulary, run.parallel.tensor) / run.parallel.tensor;
     const Bytes payload = static_cast<double>(rows * run.model.hidden) * gradient_size(run);

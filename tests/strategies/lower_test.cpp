@@ -102,14 +102,13 @@ TEST_CASE("the program of every layout keeps what programs promise and can finis
 TEST_CASE("the program of one layout can finish whatever a stack overlaps", "[strategies]") {
   for (unsigned number = 0; number < 16; ++number) {
     for (const Recompute recompute : kRecomputes) {
-      for (const char* schedule : {"1f1b", "gpipe", "interleaved-1f1b", "zb-h1", "zb-2p"}) {
+      for (const PipelineSchedule& schedule : pipeline_schedules()) {
         Run run = small_run(2, 4, 2);
         set_switches(run.stack, number);
         run.training.recompute = recompute;
         run.parallel.zero = 1;
         run.parallel.sequence_parallel = number % 3 == 0;
-        run.parallel.schedule = schedule;
-        run.parallel.virtual_stages = schedule == std::string_view("interleaved-1f1b") ? 2 : 1;
+        set_schedule(run, schedule);
         INFO(text(run));
         CHECK_NOTHROW(verify(lower(run)));
       }

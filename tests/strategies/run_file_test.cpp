@@ -164,7 +164,7 @@ TEST_CASE("keys that nobody knows are refused with those that are known", "[stra
   ^)");
   CHECK(
       run_error("pipeline = 4", "pipeline = 4\nexpert = 2") ==
-      R"(run.toml:13:1: parallel: unknown key 'expert'; the keys here are context, data, embedding_as_layer, pipeline, schedule, sequence_parallel, shard, stage_layers, tensor, virtual_stages, zero
+      R"(run.toml:13:1: parallel: unknown key 'expert'; the keys here are blocking_sends, context, data, embedding_as_layer, micro_batch_group, pipeline, schedule, sequence_parallel, shard, stage_layers, tensor, virtual_stages, zero
   expert = 2
   ^)");
 }

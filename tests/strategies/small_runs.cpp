@@ -76,6 +76,16 @@ Run small_run(std::int64_t tensor, std::int64_t pipeline, std::int64_t data) {
   return run;
 }
 
+void set_schedule(Run& run, const PipelineSchedule& schedule) {
+  run.parallel.schedule = schedule.name;
+  run.parallel.virtual_stages = 2;
+  run.training.global_batch =
+      2 * run.parallel.pipeline * run.training.micro_batch * run.data_parallel();
+  if (schedule.refuse(run.pipeline_shape())) {
+    run.parallel.virtual_stages = 1;
+  }
+}
+
 Played play_run(const Run& run) {
   Played played;
   played.program = lower(run);

@@ -23,6 +23,10 @@ namespace foretrain::testing {
 /// of 64 tokens; a GPT of 8 layers, hidden 64, 8 heads, vocabulary 300 (which is padded).
 [[nodiscard]] Run small_run(std::int64_t tensor, std::int64_t pipeline, std::int64_t data);
 
+/// Gives a run a schedule with the chunks that it wants, two where the run may choose, and a batch
+/// that it takes: 2 p micro-batches.
+void set_schedule(Run& run, const PipelineSchedule& schedule);
+
 /// Lowers a run and plays it on its cluster.
 struct Played {
   Program program;

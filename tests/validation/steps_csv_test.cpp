@@ -186,8 +186,16 @@ TEST_CASE("what cannot be expressed says why", "[steps_csv]") {
         "offload to the host is not modelled");
   CHECK(OneRow().with("offload", "none").read().is_expressible());
   CHECK(OneRow().with("heads", "").with("tp", "").read().refusal == "not stated: heads, tp");
-  CHECK(OneRow().with("pipeline_schedule", "DualPipe").read().refusal ==
-        "DualPipe is not modelled");
+}
+
+TEST_CASE("schedules go by their authors' names", "[steps_csv]") {
+  const auto schedule = [](const char* name) {
+    return OneRow().with("pp", "4").with("pipeline_schedule", name).run().parallel.schedule;
+  };
+  CHECK(schedule("ZB-1p") == "zb-h1");
+  CHECK(schedule("ZB-2p") == "zb-2p");
+  CHECK(schedule("GPipe") == "gpipe");
+  CHECK(schedule("DualPipe") == "dualpipe");
 }
 
 TEST_CASE("a run that went out of memory is a case without a time", "[steps_csv]") {

@@ -50,8 +50,8 @@ Term data_term(const Run& run, const StageShape& shape) {
   if (run.parallel.zero == 0) {
     term.formula = "2 (n - 1) / n G";
     term.numbers =
-        fmt::format("2 x {} / {} x {}", run.replicas() - 1, run.replicas(), si(gradients, "B"));
-    term.value = 2 * share(run.replicas()) * gradients;
+        fmt::format("2 x {} / {} x {}", run.holders() - 1, run.holders(), si(gradients, "B"));
+    term.value = 2 * share(run.holders()) * gradients;
     term.source = "all-reduce of the gradients G; Rajbhandari et al. 2020, section 7: 2 P";
     return term;
   }
@@ -93,16 +93,30 @@ Term tensor_term(const Run& run, const StageShape& shape) {
   return term;
 }
 
+// Messages of the first stage for one micro-batch.
+std::int64_t messages_of_first(const Run& run, const StageShape& shape) {
+  switch (run.placement()) {
+    case Placement::round_robin:
+      return 2 * shape.chunks - 1;
+    case Placement::v_shape:  // an activation there, and a gradient
+      return 2;
+    case Placement::both_ways:  // half of the micro-batches go there, half come
+      return 1;
+  }
+  return 0;
+}
+
 Term pipeline_term(const Run& run, const StageShape& shape) {
   const bool is_shared = run.parallel.sequence_parallel || run.stack.scatter_gather;
   const double ranks = is_shared ? number(run.parallel.tensor) : 1;
   const double stream = stream_bytes(run, shape.layer(0).work).value;
-  const double messages = number(run.num_micro_batches() * (2 * shape.chunks - 1));
+  const std::int64_t each = messages_of_first(run, shape);
+  const double messages = number(run.num_micro_batches() * each);
   Term term;
   term.quantity = "pipeline";
-  term.formula = "m (2 v - 1) S / t";
-  term.numbers = fmt::format("{} x {} x {} / {}", run.num_micro_batches(), 2 * shape.chunks - 1,
-                             si(stream, "B"), ranks);
+  term.formula = run.placement() == Placement::round_robin ? "m (2 v - 1) S / t" : "m k S / t";
+  term.numbers =
+      fmt::format("{} x {} x {} / {}", run.num_micro_batches(), each, si(stream, "B"), ranks);
   term.value = messages * stream / ranks;
   term.unit = "B";
   term.source =
@@ -133,7 +147,7 @@ Term context_term(const Run& run, const StageShape& shape) {
 
 std::vector<Term> closed_forms(const Run& run, const StageShape& shape) {
   std::vector<Term> terms;
-  if (run.replicas() > 1) {
+  if (run.holders() > 1) {
     terms.push_back(data_term(run, shape));
   }
   if (run.parallel.tensor > 1) {

@@ -12,7 +12,7 @@ Chapter explain_pipeline(const Run& run, const Simulation& simulation) {
     return chapter;
   }
   const auto p = static_cast<double>(run.parallel.pipeline);
-  const auto v = static_cast<double>(run.parallel.virtual_stages);
+  const double v = num_places(run.placement(), run.pipeline_shape()) / p;
   const auto m = static_cast<double>(run.num_micro_batches());
   const Breakdown& parts = simulation.prediction.breakdown;
   const double ideal = (parts.compute.seconds() + parts.recompute.seconds()).value;
