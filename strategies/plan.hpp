@@ -161,7 +161,7 @@ struct Run {
   }
   /// The replicas, and their copies where a pipeline holds the model twice.
   [[nodiscard]] std::int64_t holders() const { return replicas() * copies(placement()); }
-  [[nodiscard]] Placement placement() const {
+  [[nodiscard]] ChunkPlacement placement() const {
     return pipeline_schedule(parallel.schedule).placement;
   }
   /// Ranks over which ZeRO shards model states.

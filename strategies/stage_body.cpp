@@ -141,7 +141,7 @@ class StageBody {
   }
 
   void forward(const Slot& slot) {
-    if (slot.chunk == 0 || schedule_.placement == Placement::both_ways) {
+    if (slot.chunk == 0 || schedule_.placement == ChunkPlacement::both_ways) {
       writer_.tag({Phase::host, slot.micro_batch, slot.chunk});
       writer_.op(kCompute, "host, per micro-batch", Delay{run_.stack.host_per_micro_batch.value});
     }

@@ -14,7 +14,7 @@ namespace foretrain::cli {
 namespace {
 
 // clang-format off
-constexpr std::array<Command, 9> kCommands = {{
+constexpr auto kCommands = std::to_array<Command>({
     {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
@@ -25,7 +25,7 @@ constexpr std::array<Command, 9> kCommands = {{
     {"collective", "Predict how long one collective takes, by payload", add_collective},
     {"calibrate", "Fit the numbers of a platform file to measurements", add_calibrate},
     {"list", "List models, platforms, stacks, schedules, algorithms", add_list},
-}};
+});
 // clang-format on
 
 // CLI11 says only that a subcommand is required; people want to know which one they meant.

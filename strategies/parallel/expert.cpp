@@ -210,10 +210,11 @@ void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double eleme
   if (!is_to_experts) {
     std::reverse(way.begin(), way.end());
   }
-  StreamIndex origin = kCompute;
+  StreamIndex origin = kCompute;  // what the next part sends is there
   for (Collective& part : way) {
     part.kind = is_to_experts ? part.kind : reverse(part.kind);
-    wire_.collective(kCompute, stream, is_to_experts ? "to experts" : "from experts", part);
+    wire_.collective(origin, stream, is_to_experts ? "to experts" : "from experts", part);
+    origin = stream;
   }
 }
 

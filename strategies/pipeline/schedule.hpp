@@ -57,7 +57,7 @@ enum class StepEnd : std::uint8_t {
 };
 
 /// Which places of the model the chunks of a stage hold; a micro-batch goes from place 0 up.
-enum class Placement : std::uint8_t {
+enum class ChunkPlacement : std::uint8_t {
   round_robin,  ///< chunk c of stage s is place c p + s
   /// Chunk 0 of stage s is place s, chunk 1 is place 2 p - 1 - s: the last stage hands to itself,
   /// and the first one ends what it began.
@@ -73,7 +73,7 @@ struct PipelineSchedule {
   ScheduleFunction order;
   AcceptFunction refuse;
   StepEnd end = StepEnd::together;
-  Placement placement = Placement::round_robin;
+  ChunkPlacement placement = ChunkPlacement::round_robin;
   std::int32_t chunks = 0;  ///< per stage, where the schedule leaves no choice
   bool has_groups = false;  ///< follows PipelineShape::micro_batch_group
 };

@@ -15,7 +15,7 @@ PipelineTransfer::PipelineTransfer(const Run& run, std::int64_t stage, BodyWrite
       is_blocking_(run.parallel.blocking_sends.value_or(run.stack.blocking_sends)) {
   if (run.parallel.pipeline > 1) {
     add_ways(true, "pipeline");
-    if (placement_ != Placement::round_robin) {
+    if (placement_ != ChunkPlacement::round_robin) {
       add_ways(false, "pipeline back");
     }
   }

@@ -46,7 +46,7 @@ class PipelineTransfer {
   BodyWriter& writer_;
   CompressedWire wire_;
   TensorParallel& tensor_;
-  Placement placement_;
+  ChunkPlacement placement_;
   PipelineShape shape_;
   std::int32_t stage_;
   bool is_blocking_;

@@ -113,7 +113,7 @@ class PipelineProgram {
     return (slot.kind == SlotKind::forward ? 0U : 1U) + (goes_up(placement_, slot.chunk) ? 0U : 2U);
   }
 
-  Placement placement_;
+  ChunkPlacement placement_;
   PipelineShape shape_;
   SlotTimes times_;
   ProgramMaker maker_;

@@ -96,11 +96,11 @@ Term tensor_term(const Run& run, const StageShape& shape) {
 // Messages of the first stage for one micro-batch.
 std::int64_t messages_of_first(const Run& run, const StageShape& shape) {
   switch (run.placement()) {
-    case Placement::round_robin:
+    case ChunkPlacement::round_robin:
       return 2 * shape.chunks - 1;
-    case Placement::v_shape:  // an activation there, and a gradient
+    case ChunkPlacement::v_shape:  // an activation there, and a gradient
       return 2;
-    case Placement::both_ways:  // half of the micro-batches go there, half come
+    case ChunkPlacement::both_ways:  // half of the micro-batches go there, half come
       return 1;
   }
   return 0;
@@ -114,7 +114,7 @@ Term pipeline_term(const Run& run, const StageShape& shape) {
   const double messages = number(run.num_micro_batches() * each);
   Term term;
   term.quantity = "pipeline";
-  term.formula = run.placement() == Placement::round_robin ? "m (2 v - 1) S / t" : "m k S / t";
+  term.formula = run.placement() == ChunkPlacement::round_robin ? "m (2 v - 1) S / t" : "m k S / t";
   term.numbers =
       fmt::format("{} x {} x {} / {}", run.num_micro_batches(), each, si(stream, "B"), ranks);
   term.value = messages * stream / ranks;

@@ -95,9 +95,10 @@ Chapter explain_memory(const Run& run, const Simulation& simulation) {
   for (const States& states :
        {States{"parameters", MemoryClass::parameters, parameter_bytes(run), run.parallel.zero == 3,
                zero},
-        States{"gradients", MemoryClass::gradients, gradient_size(run),
-               shards_gradients(run), "gradient_accumulation of stack " + run.stack.name},
-        States{"optimizer", MemoryClass::optimizer, optimizer_state_bytes(run, shape), true, zero}}) {
+        States{"gradients", MemoryClass::gradients, gradient_size(run), shards_gradients(run),
+               "gradient_accumulation of stack " + run.stack.name},
+        States{"optimizer", MemoryClass::optimizer, optimizer_state_bytes(run, shape), true,
+               zero}}) {
     chapter.terms.push_back(term_of(states, run, shape, memory));
   }
   chapter.terms.push_back(activations(run, shape, memory));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "strategies/lower.hpp"
+#include "strategies/stage.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
 

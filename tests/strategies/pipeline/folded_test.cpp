@@ -53,7 +53,7 @@ Volume all_sends(const Program& program) {
 std::int64_t crossings(const Run& run) {
   const PipelineShape shape = run.pipeline_shape();
   const std::int64_t boundaries =
-      num_places(run.placement(), shape) - 1 - (run.placement() == Placement::v_shape ? 1 : 0);
+      num_places(run.placement(), shape) - 1 - (run.placement() == ChunkPlacement::v_shape ? 1 : 0);
   return 2 * run.num_micro_batches() * boundaries;
 }
 
