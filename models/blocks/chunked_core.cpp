@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // The core of linear attention in the chunked form that it is trained with: Yang et al. 2024,
 // "Gated Linear Attention Transformers with Hardware-Efficient Training", section 4, equations 8
 // to 10.
@@ -6,7 +8,6 @@
 // adds to the state at once (K^T V), reads what was there before it (Q S), and its tokens see one
 // another through C x C scores. C is a constant of the software, so the cost is linear in the
 // sequence.
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "models/blocks/parts.hpp"

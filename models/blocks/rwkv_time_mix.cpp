@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // RWKV-6's time mixing: Peng et al. 2024, "Eagle and Finch: RWKV with Matrix-Valued States and
 // Dynamic Recurrence", section 4.2, equations 14 to 20. Five mixtures of each token with the one
 // before it, whose weights depend on the token through `mix_rank`; receptance, key, value and gate;
@@ -6,7 +8,6 @@
 //
 // No published software runs it on several tensor-parallel ranks. Assumed: what works on whole
 // tokens (mixtures and the narrow layers) runs on every rank, heads are split.
-// SPDX-License-Identifier: Apache-2.0
 #include <array>
 
 #include "models/blocks/catalog.hpp"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // An actor is a stream: it runs its ops in order, as a CUDA stream does. Streams meet in three
 // places: events within a rank, collectives within a group, and sends with their receives.
 //
@@ -6,7 +8,6 @@
 // while the rank has communications in flight, from when the last member has come until the last
 // byte has; kernels of several streams that are in flight share it evenly, so that the GPU does as
 // much work as ever. Launches and delays are the host's time and are not slowed.
-// SPDX-License-Identifier: Apache-2.0
 #include "sim/engine/engine.hpp"
 
 #include <algorithm>

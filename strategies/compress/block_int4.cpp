@@ -1,6 +1,6 @@
 // Quantisation to 4-bit integers, symmetric, with one fp32 scale for each block: qgZ of ZeRO++
-// (Wang et al. 2023), which sums gradients in two hops, quantising twice. SPDX-License-Identifier:
-// Apache-2.0
+// (Wang et al. 2023), which sums gradients in two hops, quantising twice.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cmath>
 

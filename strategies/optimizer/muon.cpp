@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Muon (Jordan et al. 2024): the momentum of a matrix is orthogonalised by five Newton-Schulz
 // iterations in bf16; embeddings, head and vectors are AdamW's.
 //
@@ -6,8 +8,6 @@
 // in bf16, orthogonalises whole the matrices that its slice holds a part of, and applies its part.
 // Their bound of 1.25 times AdamW's communication is the gather of all matrices, as it is here.
 // Tensor-parallel ranks orthogonalise the block that they hold (Megatron-Core's "blockwise").
-//
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "strategies/optimizer/optimizer.hpp"

@@ -188,10 +188,17 @@ void TensorParallel::gather_logits(Direction direction) {
 // The loss over a vocabulary that is split: the maximum of every token's logits, and then the sum
 // of their exponentials, in fp32 (Shoeybi et al. 2019, section 3).
 void TensorParallel::sum_loss(Direction direction) {
-  if (direction == Direction::forward) {
-    const Bytes each = static_cast<double>(shard_of(run_).tokens()) * Bytes(4);
-    collective(kCompute, CollectiveKind::all_reduce, each);
-    collective(kCompute, CollectiveKind::all_reduce, each);
+  if (direction == Direction::backward) {
+    return;
+  }
+  if (stream_ != kCompute) {
+    writer_.wait(stream_, writer_.record(kCompute));
+  }
+  const Bytes each = static_cast<double>(shard_of(run_).tokens()) * Bytes(4);
+  collective(stream_, CollectiveKind::all_reduce, each);
+  collective(stream_, CollectiveKind::all_reduce, each);
+  if (stream_ != kCompute) {
+    writer_.wait(kCompute, writer_.record(stream_));
   }
 }
 

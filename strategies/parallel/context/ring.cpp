@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//
 // Ring attention (Liu et al. 2023): keys and values go round the ring of ranks in c - 1 messages,
 // and attention runs over one rank's share at a time, while the next is on its way. Backward sends
 // them round again, and their gradients after them, from the rank that is next in the ring to the
@@ -7,7 +9,6 @@
 // share it does the triangle; of any other either all queries see the first chunk of the keys, or
 // the second half of the queries sees all (the balance of Megatron-LM, and of Llama 3, section
 // 3.3.2): half of a square each time, and c equal pieces in all.
-// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <optional>
 

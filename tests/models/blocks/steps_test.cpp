@@ -121,7 +121,7 @@ TEST_CASE("the embedding sums over ranks once, the head enters once", "[models]"
                                            "token_gradient_clear", "token_gradient"});
   const Work head = head_work(model, shard(1, 256, 2), false);
   CHECK(names(head.forward) ==
-        Names{"final_norm", "enter_tensor_parallel", "lm_head", "cross_entropy"});
+        Names{"final_norm", "enter_tensor_parallel", "lm_head", "cross_entropy", "sum_loss"});
   CHECK(names(head.backward) == Names{"cross_entropy_gradient", "lm_head_input_gradient",
                                       "lm_head_weight_gradient", "enter_tensor_parallel",
                                       "final_norm_gradient"});

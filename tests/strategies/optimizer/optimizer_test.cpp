@@ -82,8 +82,7 @@ TEST_CASE("a step reads the gradient, reads and writes states and master copy, w
   CHECK(traffic("sgd-momentum") == 4 + 2 * 4 + 2 * 4 + 2);
   CHECK(traffic("lion") == traffic("sgd-momentum"));
   CHECK(traffic("adam-8bit") == 4 + 2 * state("adam-8bit") + 2 * 4 + 2);
-  CHECK(traffic("adafactor") ==
-        Approx(4 + (4 + 4) + 4 + (4 + 2 * 4 + 2) + 2 * state("adafactor")));
+  CHECK(traffic("adafactor") == Approx(4 + (4 + 4) + 4 + (4 + 2 * 4 + 2) + 2 * state("adafactor")));
   CHECK(traffic("lamb") == (4 + 16 + 4 + 4) + (4 + 4) + (4 + 8 + 2));
   CHECK(traffic("muon") == (4 + 8 + 2) + (2 + 8 + 2));
   // Parameters that are their own master: read and written, no second copy.

@@ -138,9 +138,8 @@ TEST_CASE("widths that cannot take effect are refused", "[strategies]") {
       R"(run.toml:9:26: training.parameter_gather_dtype: parameter_gather_dtype fp8 needs precision fp8 or fp4, not bf16: GEMMs would read what was rounded to 8 bit
   parameter_gather_dtype = "fp8"
                            ^)");
-  CHECK(
-      error("gradient_dtype = \"fp8\"") ==
-      R"(run.toml:9:18: training.gradient_dtype: expected one of fp32, bf16, fp16; got 'fp8'
+  CHECK(error("gradient_dtype = \"fp8\"") ==
+        R"(run.toml:9:18: training.gradient_dtype: expected one of fp32, bf16, fp16; got 'fp8'
   gradient_dtype = "fp8"
                    ^)");
 }

@@ -32,6 +32,15 @@ void check_volume(const Volume& volume, std::int64_t count) {
   CHECK(volume.bytes == static_cast<double>(count) * kActivation);
 }
 
+// The loss at the last stage adds two all-reduces, of a number of 4 bytes for each of 128 tokens.
+constexpr std::int64_t kLossSums = 2 * kMicroBatches;
+constexpr Bytes kLossSum(4.0 * 2 * 64);
+void check_volume_and_loss(const Volume& volume, std::int64_t count) {
+  CHECK(volume.count == count + kLossSums);
+  CHECK(volume.bytes ==
+        static_cast<double>(count) * kActivation + static_cast<double>(kLossSums) * kLossSum);
+}
+
 }  // namespace
 
 TEST_CASE("a layer needs two all-reduces forward and two backward", "[strategies]") {
@@ -40,7 +49,8 @@ TEST_CASE("a layer needs two all-reduces forward and two backward", "[strategies
   // Besides, the first stage sums the embedding forward, and the last the head's input gradient.
   check_volume(on_tensor_axis(program, 0, kind, Phase::forward), kMicroBatches * (2 * kLayers + 1));
   check_volume(on_tensor_axis(program, 0, kind, Phase::backward), kMicroBatches * 2 * kLayers);
-  check_volume(on_tensor_axis(program, 3, kind, Phase::forward), kMicroBatches * 2 * kLayers);
+  check_volume_and_loss(on_tensor_axis(program, 3, kind, Phase::forward),
+                        kMicroBatches * 2 * kLayers);
   check_volume(on_tensor_axis(program, 3, kind, Phase::backward),
                kMicroBatches * (2 * kLayers + 1));
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_gather), 0);
@@ -120,7 +130,10 @@ TEST_CASE("overlap moves collectives to a stream of their own and changes no vol
     for (const auto kind :
          {CollectiveKind::all_reduce, CollectiveKind::all_gather, CollectiveKind::reduce_scatter}) {
       for (std::size_t rank = 0; rank < 4; ++rank) {
-        check_volume(on_tensor_axis(beside, rank, kind), on_tensor_axis(in_line, rank, kind).count);
+        CHECK(on_tensor_axis(beside, rank, kind).count ==
+              on_tensor_axis(in_line, rank, kind).count);
+        CHECK(on_tensor_axis(beside, rank, kind).bytes ==
+              on_tensor_axis(in_line, rank, kind).bytes);
       }
     }
     CHECK(gemm_flops(beside, Rank(0)) == gemm_flops(in_line, Rank(0)));

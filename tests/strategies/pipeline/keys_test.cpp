@@ -56,9 +56,9 @@ TEST_CASE("groups of micro-batches are for schedules that interleave", "[pipelin
                       ^)");
   CHECK(
       run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 11\nmicro_batch_group = 3") ==
-      R"(run.toml:12:12: parallel.schedule: micro_batch_group = 3 is less than pipeline = 4: a stage would wait for what it has just sent
-  pipeline = 4
-             ^)");
+      R"(run.toml:10:1: parallel.schedule: micro_batch_group = 3 is less than pipeline = 4: a stage would wait for what it has just sent
+  [parallel]
+  ^)");
 }
 
 TEST_CASE("other tools' names of the keys are known", "[pipeline]") {
