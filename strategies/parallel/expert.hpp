@@ -64,6 +64,7 @@ class ExpertParallel {
 
  private:
   void travel(StreamIndex stream, bool is_to_experts, double elements, double share);
+  void write_way(StreamIndex stream, std::string_view name, const std::vector<Collective>& way);
   void travel_beside_kernels(bool is_to_experts, double elements);
   /// Whether a communicator has one member.
   [[nodiscard]] bool is_alone(std::uint32_t group) const;
@@ -73,6 +74,7 @@ class ExpertParallel {
   CompressedWire wire_;
   ExpertTraffic traffic_;  // without copies
   StreamIndex stream_ = kCompute;
+  StreamIndex forwarding_ = kCompute;  // of what goes on while more arrives
   std::vector<Kernel> held_;
 };
 
