@@ -213,7 +213,6 @@ void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double eleme
   if (!is_to_experts) {
     std::reverse(way.begin(), way.end());
   }
-  StreamIndex origin = kCompute;
   for (Collective& part : way) {
     part.kind = is_to_experts ? part.kind : reverse(part.kind);
   }
