@@ -144,6 +144,9 @@ ExpertParallel::ExpertParallel(const Run& run, BodyWriter& writer)
   if (overlaps(run)) {
     stream_ = writer.add_stream("expert");
   }
+  if (has_expert_grid(run) && expert_dispatch(run.stack.expert_dispatch).is_pipelined) {
+    forwarding_ = writer.add_stream("expert forwarding");
+  }
 }
 
 bool ExpertParallel::is_alone(std::uint32_t group) const {
@@ -210,11 +213,32 @@ void ExpertParallel::travel(StreamIndex stream, bool is_to_experts, double eleme
   if (!is_to_experts) {
     std::reverse(way.begin(), way.end());
   }
-  StreamIndex origin = kCompute;  // what the next part sends is there
   for (Collective& part : way) {
     part.kind = is_to_experts ? part.kind : reverse(part.kind);
-    wire_.collective(origin, stream, is_to_experts ? "to experts" : "from experts", part);
+  }
+  write_way(stream, is_to_experts ? "to experts" : "from experts", way);
+}
+
+// What is sent second came first, or it comes token by token.
+void ExpertParallel::write_way(StreamIndex stream, std::string_view name,
+                               const std::vector<Collective>& way) {
+  if (forwarding_ != kCompute) {
+    writer_.wait(forwarding_, writer_.record(stream));
+  }
+  StreamIndex origin = kCompute;
+  for (const Collective& part : way) {
+    const bool is_forwarding = forwarding_ != kCompute && part.communicator == kExpertNodeGroup;
+    if (forwarding_ != kCompute && part.communicator == kExpertTensorGroup) {
+      writer_.wait(stream, writer_.record(forwarding_));
+    }
+    wire_.collective(origin, is_forwarding ? forwarding_ : stream, name, part);
+    if (forwarding_ != kCompute && part.communicator == kExpertTensorGroup) {
+      writer_.wait(forwarding_, writer_.record(stream));  // on the way back it is the first
+    }
     origin = stream;
+  }
+  if (forwarding_ != kCompute) {
+    writer_.wait(stream, writer_.record(forwarding_));
   }
 }
 

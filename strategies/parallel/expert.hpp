@@ -5,6 +5,8 @@
 
 #include <optional>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "strategies/compress/wire.hpp"
@@ -59,11 +61,18 @@ class ExpertParallel {
   }
   void hold(const Kernel& kernel) { held_.push_back(kernel); }
 
+  /// As those of TensorParallel.
+  void begin_pair() {
+    paired_.emplace(std::exchange(stream_, kCompute), std::exchange(forwarding_, kCompute));
+  }
+  void end_pair() { std::tie(stream_, forwarding_) = *std::exchange(paired_, std::nullopt); }
+
   /// `elements` are copies of tokens that this rank sends, or gets back.
   void boundary(Boundary boundary, Direction direction, double elements);
 
  private:
   void travel(StreamIndex stream, bool is_to_experts, double elements, double share);
+  void write_way(StreamIndex stream, std::string_view name, const std::vector<Collective>& way);
   void travel_beside_kernels(bool is_to_experts, double elements);
   /// Whether a communicator has one member.
   [[nodiscard]] bool is_alone(std::uint32_t group) const;
@@ -73,6 +82,8 @@ class ExpertParallel {
   CompressedWire wire_;
   ExpertTraffic traffic_;  // without copies
   StreamIndex stream_ = kCompute;
+  StreamIndex forwarding_ = kCompute;                          // of what goes on while more arrives
+  std::optional<std::pair<StreamIndex, StreamIndex>> paired_;  // the streams outside of a pair
   std::vector<Kernel> held_;
 };
 

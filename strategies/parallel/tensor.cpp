@@ -105,7 +105,7 @@ void TensorParallel::write_boundary(Boundary boundary, Direction direction) {
   const auto kind = boundary_collective(boundary, direction, run_.parallel.sequence_parallel);
   const bool is_input_gradient =
       direction == Direction::backward && boundary == Boundary::enter_tensor_parallel;
-  if (is_input_gradient && run_.stack.overlap_tensor_parallel) {
+  if (is_input_gradient && stream_ != kCompute && run_.stack.overlap_tensor_parallel) {
     write_overlapped(*kind);
     return;
   }

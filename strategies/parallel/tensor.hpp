@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 
 #include "strategies/compress/wire.hpp"
 #include "strategies/parallel/context.hpp"
@@ -31,6 +32,9 @@ class TensorParallel {
   void set_context(ContextParallel* context) { context_ = context; }
   /// REQUIRES: outlives this. Tokens travel to experts and back.
   void set_experts(ExpertParallel* experts) { experts_ = experts; }
+  /// Between the two calls nothing has a stream of its own: who weaves two passes hides it.
+  void begin_pair() { paired_.emplace(std::exchange(stream_, kCompute)); }
+  void end_pair() { stream_ = *std::exchange(paired_, std::nullopt); }
   /// Gathers a scattered activation, in all this large, on arrival from another stage.
   void gather(Bytes stream);
 
@@ -50,7 +54,8 @@ class TensorParallel {
   ContextParallel* context_ = nullptr;
   ExpertParallel* experts_ = nullptr;
   StreamIndex stream_ = kCompute;
-  Bytes sent_;  // at a boundary of what is being written
+  std::optional<StreamIndex> paired_;  // the stream outside of a pair
+  Bytes sent_;                         // at a boundary of what is being written
 };
 
 }  // namespace foretrain

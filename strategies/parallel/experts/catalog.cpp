@@ -11,11 +11,11 @@ namespace {
 // clang-format off
 constexpr std::array<ExpertDispatch, 3> kDispatches = {{
     {"all-to-all", "Every copy of a token by itself to the rank of its expert",
-     false, dispatch_all_to_all},
+     false, false, dispatch_all_to_all},
     {"all-gather", "All tokens to all ranks, which pick those of their experts",
-     false, dispatch_all_gather},
+     false, false, dispatch_all_gather},
     {"node-first", "A token once to every node where it has experts, and inside to each (DeepEP)",
-     true, dispatch_node_first},
+     true, true, dispatch_node_first},
 }};
 // clang-format on
 

@@ -28,7 +28,8 @@ struct ExpertTraffic {
 struct ExpertDispatch {
   std::string_view name;
   std::string_view sentence;
-  bool needs_nodes = false;  ///< the ranks must be on nodes in equal numbers
+  bool needs_nodes = false;   ///< the ranks must be on nodes in equal numbers
+  bool is_pipelined = false;  ///< the collectives forward token by token: they run side by side
   /// The collectives on the way to the experts, in order. On the way back they come in reverse, a
   /// gather as a scatter.
   std::vector<Collective> (*way)(const ExpertTraffic& traffic);

@@ -117,6 +117,14 @@ TEST_CASE("a ring hides what it sends behind attention where that takes longer",
   CHECK(play_run(run).timeline.end.value > hidden + 3 * 2e-3);
 }
 
+TEST_CASE("attention that looks both ways goes round a ring in whole squares", "[strategies]") {
+  Run run = shared_run("ring", 4);
+  run.model.is_causal = false;
+  Run whole = shared_run("all-gather", 1);
+  whole.model.is_causal = false;
+  CHECK_THAT(4 * flash_flops(lower(run)).value, WithinRel(flash_flops(lower(whole)).value, 1e-12));
+}
+
 TEST_CASE("kinds say why they cannot serve a run", "[strategies]") {
   Run run = shared_run("ulysses", 16);
   CHECK(context_kind("ulysses").refuse(run) ==
@@ -134,6 +142,11 @@ TEST_CASE("kinds say why they cannot serve a run", "[strategies]") {
         "context_kind \"ring\" cuts a sequence into 2 x context = 4 chunks, which does not divide "
         "sequence_length 66");
   CHECK_FALSE(context_kind("all-gather").refuse(run));
+  run.training.sequence_length = 64;
+  run.model.sliding_window = 16;
+  CHECK(
+      context_kind("ring").refuse(run) ==
+      "context_kind \"ring\" with sliding_window 16 is not modelled: shares differ in their work");
 }
 
 }  // namespace foretrain::testing

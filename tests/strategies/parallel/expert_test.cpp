@@ -285,6 +285,23 @@ TEST_CASE("a step is no longer when shared experts run while tokens travel", "[s
   CHECK(play_run(run).timeline.end.value == Approx(overlapped).epsilon(1e-12));
 }
 
+TEST_CASE("a share of what travels hides beside kernels, and none of it is lost", "[strategies]") {
+  Run run = expert_run(1, 4, 4);
+  run.cluster.node.rate.value = 1_GBps;
+  const double bytes = on_expert_axis(lower(run), CollectiveKind::all_to_all).bytes.value;
+  double before = play_run(run).timeline.end.value;
+  for (const double share : {0.25, 0.5, 1.0}) {
+    run.stack.hidden_experts.value = share;
+    const Played played = play_run(run);
+    CHECK_NOTHROW(verify(played.program));
+    CHECK_THAT(on_expert_axis(played.program, CollectiveKind::all_to_all).bytes.value,
+               WithinRel(bytes, 1e-12));
+    // A second collective waits for its own start.
+    CHECK(played.timeline.end.value < before + 4 * 32 * 20e-6);
+    before = played.timeline.end.value;
+  }
+}
+
 TEST_CASE("the busiest rank decides where experts are not alike", "[strategies]") {
   Run run = expert_run(1, 4, 4);
   CHECK(expert_load(run) == 1);
@@ -345,6 +362,20 @@ TEST_CASE("the keys of a run say how experts, sequences and ranks are laid out",
   CHECK(expert_tensor(usual) == 2);
   CHECK(usual.parallel.grid.context_kind == "all-gather");
   CHECK(usual.training.expert_capacity.factor == 0);
+}
+
+TEST_CASE("tokens on their way to experts can be compressed", "[strategies]") {
+  const std::string plain = with("expert = 8\nexpert_tensor = 1\n");
+  const auto bytes = [](const std::string& text) {
+    const Program program = lower(resolve_text(text));
+    verify(program);
+    return on_expert_axis(program, CollectiveKind::all_to_all).bytes.value;
+  };
+  const double coded = bytes(plain + "[compression.experts]\nmethod = \"block-int8\"\n");
+  CHECK(coded < 0.6 * bytes(plain));  // 8 of 16 bits, and scales
+  CHECK(coded > 0.5 * bytes(plain));
+  // Gradients of experts go over groups of their own.
+  CHECK_NOTHROW(bytes(plain + "zero = 1\n[compression.gradients]\nmethod = \"block-int8\"\n"));
 }
 
 TEST_CASE("keys of experts that cannot be are refused with the reason", "[strategies]") {
