@@ -17,6 +17,14 @@ class Architecture {
     if (run_.model.vision) {
       images(*run_.model.vision);
     }
+    if (run_.model.vision && !run_.training.tuning.is_none()) {
+      const Tuning& tuning = run_.training.tuning;
+      const bool is_lora = tuning.lora_rank > 0;
+      diagnostics_.add(is_lora ? tuning.lora_position : tuning.frozen_position,
+                       is_lora ? "training.lora" : "training.frozen",
+                       "with a vision tower is not modelled: tower, projector and language model "
+                       "cannot be told apart yet");
+    }
     if (run_.parallel.context > 1) {
       context();
     }
@@ -48,8 +56,6 @@ class Architecture {
       const std::string mixer = with + "mixer '" + alike.mixer.name + "' is not modelled";
       if (mixer_of(alike).functions().has_state) {
         refuse_context(mixer + ": a state passes from rank to rank");
-      } else if (alike.mixer.name != Model{}.mixer.name) {
-        refuse_context(mixer + ": its keys and values have other sizes than the ranks exchange");
       } else if (run_.parallel.tensor > alike.kv_heads) {
         refuse_context(with + "more tensor-parallel ranks than kv_heads " +
                        std::to_string(alike.kv_heads) + " is not modelled");

@@ -39,9 +39,13 @@ std::string kinds_text(const Model& model) {
 }
 
 std::string model_text(const Model& model) {
-  const std::string activated = model.moe ? fmt::format(", {} activated for each token",
-                                                        with_commas(activated_parameters(model)))
-                                          : "";
+  std::string activated = model.moe ? fmt::format(", {} activated for each token",
+                                                  with_commas(activated_parameters(model)))
+                                    : "";
+  if (model.multi_token_predictions > 0) {
+    activated += fmt::format(", {} only for tokens beyond the next",
+                             with_commas(multi_token_parameters(model)));
+  }
   return fmt::format(
              "model {}: {} parameters{}\n  {} layers, hidden {}, heads {} ({} key/value) of {}, "
              "ffn {}, vocabulary {}\n",

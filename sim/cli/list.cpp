@@ -12,9 +12,9 @@
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/optimizer/optimizer.hpp"
 #include "strategies/parallel/context/kind.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
-#include "strategies/optimizer/optimizer.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -34,9 +34,10 @@ Rows list_models(const Catalogue& catalogue) {
         model.moe ? fmt::format(" ({:.4g} for each token)",
                                 static_cast<double>(activated_parameters(model)) * 1e-9)
                   : "";
+    const std::int64_t count = parameters(model) - multi_token_parameters(model);
     rows.push_back({name, fmt::format("{:.4g} billion parameters{}, {} layers, hidden {}",
-                                      static_cast<double>(parameters(model)) * 1e-9, activated,
-                                      model.layers, model.hidden)});
+                                      static_cast<double>(count) * 1e-9, activated, model.layers,
+                                      model.hidden)});
   }
   return rows;
 }

@@ -11,7 +11,7 @@ void collective(const ContextCore& core, StreamIndex stream, CollectiveKind kind
                 std::string_view name) {
   const double tokens = static_cast<double>(core.run.training.micro_batch) *
                         static_cast<double>(core.run.training.sequence_length);
-  core.writer.op(stream, name, Collective{kind, kContextGroup, keys_and_values(core.run, tokens)});
+  core.writer.op(stream, name, Collective{kind, kContextGroup, keys_and_values(core, tokens)});
 }
 
 constexpr std::string_view kGather = "keys and values all-gather";

@@ -46,10 +46,20 @@ void ContextCore::kernels() const {
   }
 }
 
-Bytes keys_and_values(const Run& run, double tokens) {
-  const std::int64_t width = 2 * (run.model.kv_heads / run.parallel.tensor) * run.model.head_dim;
-  return tokens * static_cast<double>(width) *
-         std::max(Bytes(2), size_of(run.training.precision));  // fp8 is for GEMM inputs only
+const FlashAttention& kernel_of(const ContextCore& core) {
+  for (const Step& step : core.steps) {
+    if (const auto* flash = std::get_if<FlashAttention>(&step.what)) {
+      return *flash;
+    }
+  }
+  throw InternalError("context parallelism needs a flash kernel");
+}
+
+Bytes keys_and_values(const ContextCore& core, double tokens) {
+  const FlashAttention& flash = kernel_of(core);
+  const std::int64_t heads = core.run.model.kv_heads / core.run.parallel.tensor;
+  return tokens * static_cast<double>(heads * (flash.qk_head_dim + flash.v_head_dim)) *
+         std::max(Bytes(2), size_of(core.run.training.precision));  // fp8 is for GEMM inputs only
 }
 
 }  // namespace foretrain

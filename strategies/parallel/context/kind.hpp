@@ -42,8 +42,11 @@ struct ContextKind {
 /// REQUIRES: `name` is in the table.
 [[nodiscard]] const ContextKind& context_kind(std::string_view name);
 
+/// The kernel of the core: it has the widths of heads, which differ between models and between
+/// keys and values. REQUIRES: the run's stack has flash attention.
+[[nodiscard]] const FlashAttention& kernel_of(const ContextCore& core);
 /// Keys and values of this many tokens, as many heads as a rank has, 16-bit.
-[[nodiscard]] Bytes keys_and_values(const Run& run, double tokens);
+[[nodiscard]] Bytes keys_and_values(const ContextCore& core, double tokens);
 
 // The implementations, one file each.
 [[nodiscard]] std::optional<std::string> refuse_no_context(const Run& run);

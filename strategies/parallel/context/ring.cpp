@@ -30,7 +30,7 @@ class Ring {
         context_(core.run.parallel.context),
         tokens_(static_cast<double>(core.run.training.micro_batch *
                                     (core.run.training.sequence_length / context_))),
-        block_(keys_and_values(core.run, tokens_)) {}
+        block_(keys_and_values(core, tokens_)) {}
 
   void write() {
     const bool is_backward = core_.direction == Direction::backward;
@@ -91,8 +91,8 @@ class Ring {
 
   // The outputs of two pieces, weighted by their sums of exponentials: reads both, writes one.
   void merge() {
-    const std::int64_t width =
-        core_.run.model.heads / core_.run.parallel.tensor * core_.run.model.head_dim;
+    const FlashAttention& flash = kernel_of(core_);
+    const std::int64_t width = flash.heads * flash.v_head_dim;
     const Bytes output = tokens_ * static_cast<double>(width) *
                          std::max(Bytes(2), size_of(core_.run.training.precision));
     core_.writer.kernel("merge attention", MemoryBound{MemoryOp::streaming, 3.0 * output});

@@ -12,17 +12,17 @@ namespace {
 
 std::string text(std::int64_t number) { return std::to_string(number); }
 
-// Bytes that a rank holds of `heads` heads of its own tokens.
-Bytes held(const Run& run, std::int64_t heads) {
+// Bytes that a rank holds of its own tokens, `width` numbers of each.
+Bytes held(const Run& run, std::int64_t width) {
   const std::int64_t tokens =
       run.training.micro_batch * (run.training.sequence_length / run.parallel.context);
-  return static_cast<double>(tokens) * static_cast<double>(heads * run.model.head_dim) *
+  return static_cast<double>(tokens) * static_cast<double>(width) *
          std::max(Bytes(2), size_of(run.training.precision));
 }
 
-void all_to_all(const ContextCore& core, std::string_view name, std::int64_t heads) {
+void all_to_all(const ContextCore& core, std::string_view name, std::int64_t width) {
   core.writer.op(kCompute, name,
-                 Collective{CollectiveKind::all_to_all, kContextGroup, held(core.run, heads)});
+                 Collective{CollectiveKind::all_to_all, kContextGroup, held(core.run, width)});
 }
 
 // Fewer heads over more tokens: the same work.
@@ -59,6 +59,10 @@ void write_ulysses(const ContextCore& core) {
   const std::int64_t heads = core.run.model.heads / core.run.parallel.tensor;
   const std::int64_t shared =
       std::max(core.run.model.kv_heads / core.run.parallel.tensor, core.run.parallel.context);
+  const FlashAttention& flash = kernel_of(core);
+  const std::int64_t output = heads * flash.v_head_dim;
+  const std::int64_t inputs =
+      heads * flash.qk_head_dim + shared * (flash.qk_head_dim + flash.v_head_dim);
   const bool is_forward = core.direction == Direction::forward;
   std::vector<Step> steps;
   steps.reserve(core.steps.size());
@@ -66,17 +70,17 @@ void write_ulysses(const ContextCore& core) {
     steps.push_back(over_whole_sequences(step, core.run.parallel.context));
   }
   if (is_forward) {
-    all_to_all(core, "queries, keys and values all-to-all", heads + 2 * shared);
+    all_to_all(core, "queries, keys and values all-to-all", inputs);
   } else {
-    all_to_all(core, "attention output gradient all-to-all", heads);
+    all_to_all(core, "attention output gradient all-to-all", output);
   }
   ContextCore whole = core;
   whole.steps = steps;
   whole.kernels();
   if (is_forward) {
-    all_to_all(core, "attention output all-to-all", heads);
+    all_to_all(core, "attention output all-to-all", output);
   } else {
-    all_to_all(core, "query, key and value gradients all-to-all", heads + 2 * shared);
+    all_to_all(core, "query, key and value gradients all-to-all", inputs);
   }
 }
 
