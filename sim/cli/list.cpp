@@ -12,9 +12,9 @@
 #include "sim/cli/cli.hpp"
 #include "sim/config/catalogue.hpp"
 #include "strategies/collective/collective.hpp"
+#include "strategies/optimizer/optimizer.hpp"
 #include "strategies/parallel/context/kind.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
-#include "strategies/optimizer/optimizer.hpp"
 
 namespace foretrain::cli {
 namespace {
