@@ -43,6 +43,65 @@ std::vector<WeightFormat> weight_words() {
   return words;
 }
 
+/// What a layer caches of one sequence.
+struct LayerCache {
+  double numbers = 0;     ///< of one token
+  std::int64_t held = 0;  ///< tokens
+  bool is_split = true;   ///< over tensor parallelism
+};
+
+/// Numbers that a mixer caches for a token.
+struct MixerCache {
+  std::string_view mixer;
+  double (*numbers)(const Model& layer);
+  bool is_split;
+};
+
+double of_heads(const Model& layer) {
+  return 2.0 * static_cast<double>(layer.kv_heads * layer.head_dim);
+}
+// The second and third size of the block: rank of the latent, width of the rotated key.
+double of_latent(const Model& layer) {
+  return static_cast<double>(layer.mixer.sizes.at(1) + layer.mixer.sizes.at(2));
+}
+
+constexpr std::array<MixerCache, 2> kMixers = {
+    {{"attention", of_heads, true}, {"latent_attention", of_latent, false}}};
+
+const MixerCache* mixer_cache(const Model& layer) {
+  const auto* const found =
+      std::find_if(kMixers.begin(), kMixers.end(),
+                   [&](const MixerCache& row) { return row.mixer == layer.mixer.name; });
+  return found == kMixers.end() ? nullptr : found;
+}
+
+// A vision tower sees its images once.
+bool is_cached(const Model& model, std::size_t kind) { return !(model.vision && kind == 0); }
+
+LayerCache layer_cache(const Run& run, std::size_t kind) {
+  const Model layer = layer_model(run.model, kind);
+  const MixerCache* const row = mixer_cache(layer);
+  if (row == nullptr || !is_cached(run.model, kind)) {
+    return {};
+  }
+  const std::int64_t context = run.generation->context_length;
+  const std::int64_t window = layer.sliding_window;
+  return {row->numbers(layer), window > 0 ? std::min(context, window) : context, row->is_split};
+}
+
+template <class Tokens>
+Bytes on_stage(const Run& run, std::int64_t stage, Tokens tokens) {
+  const StageShape shape = stage_shape(run, stage);
+  double numbers = 0;
+  for (std::size_t kind = 0; kind < shape.kinds.size(); ++kind) {
+    const LayerCache cache = layer_cache(run, kind);
+    const double ranks = cache.is_split ? static_cast<double>(run.parallel.tensor) : 1.0;
+    numbers +=
+        static_cast<double>(shape.num_layers_of(kind)) * cache.numbers * tokens(cache) / ranks;
+  }
+  return Bytes(numbers * run.generation->kv_bytes);
+}
+
 }  // namespace
 
 Generation read_generation(config::Reader reader) {
@@ -62,7 +121,18 @@ Generation read_generation(config::Reader reader) {
 }
 
 void check_generation(const Run& run, config::Diagnostics& diagnostics) {
-  if (run.generation && run.model.position == PositionKind::learned &&
+  if (!run.generation) {
+    return;
+  }
+  for (std::size_t kind = 0; kind < num_layer_kinds(run.model); ++kind) {
+    const Model layer = layer_model(run.model, kind);
+    if (is_cached(run.model, kind) && mixer_cache(layer) == nullptr) {
+      diagnostics.add(run.generation->context_position, "generation.context_length",
+                      "what a layer with mixer '" + layer.mixer.name +
+                          "' keeps of a sequence while it generates is not modelled");
+    }
+  }
+  if (run.model.position == PositionKind::learned &&
       run.generation->context_length > run.model.max_positions) {
     diagnostics.add(run.generation->context_position, "generation.context_length",
                     "context_length " + std::to_string(run.generation->context_length) +
@@ -72,20 +142,29 @@ void check_generation(const Run& run, config::Diagnostics& diagnostics) {
 }
 
 std::int64_t held_tokens(const Run& run) {
-  const std::int64_t context = run.generation->context_length;
-  return run.model.sliding_window > 0 ? std::min(context, run.model.sliding_window) : context;
+  std::int64_t most = 0;
+  for (std::size_t kind = 0; kind < num_layer_kinds(run.model); ++kind) {
+    most = std::max(most, layer_cache(run, kind).held);
+  }
+  return most;
 }
 
 Bytes cache_per_token(const Run& run) {
-  return Bytes(2.0 * static_cast<double>(run.model.layers) *
-               static_cast<double>(run.model.kv_heads) * static_cast<double>(run.model.head_dim) *
-               run.generation->kv_bytes);
+  double numbers = 0;
+  for (std::size_t kind = 0; kind < num_layer_kinds(run.model); ++kind) {
+    numbers +=
+        static_cast<double>(layers_of_kind(run.model, kind)) * layer_cache(run, kind).numbers;
+  }
+  return Bytes(numbers * run.generation->kv_bytes);
 }
 
 Bytes cache_per_token(const Run& run, std::int64_t stage) {
-  const double share = static_cast<double>(stage_shape(run, stage).num_layers()) /
-                       static_cast<double>(run.model.layers * run.parallel.tensor);
-  return share * cache_per_token(run);
+  return on_stage(run, stage, [](const LayerCache&) { return 1.0; });
+}
+
+Bytes cache_of_sequence(const Run& run, std::int64_t stage) {
+  return on_stage(run, stage,
+                  [](const LayerCache& cache) { return static_cast<double>(cache.held); });
 }
 
 Bytes generation_weights(const Run& run, std::int64_t stage) {

@@ -28,12 +28,16 @@ struct Generation {
 [[nodiscard]] Generation read_generation(config::Reader reader);
 void check_generation(const Run& run, config::Diagnostics& diagnostics);
 
-/// Tokens of a sequence whose keys and values are held: a sliding window forgets the others.
+/// Tokens of a sequence that some layer holds keys and values of: a layer with a sliding window
+/// forgets those before it.
 [[nodiscard]] std::int64_t held_tokens(const Run& run);
-/// Keys and values of one token in all layers of the model: 2 L q d numbers.
+/// Keys and values of one token in all layers of the model: 2 L q d numbers; of latent attention
+/// the latent and the rotated key that the heads share (DeepSeek-V2, section 2.1).
 [[nodiscard]] Bytes cache_per_token(const Run& run);
-/// The same on one GPU of a stage.
+/// The same on one GPU of a stage; heads are split over tensor parallelism, a latent is repeated.
 [[nodiscard]] Bytes cache_per_token(const Run& run, std::int64_t stage);
+/// What one sequence of the context's length holds there.
+[[nodiscard]] Bytes cache_of_sequence(const Run& run, std::int64_t stage);
 /// Weights on one GPU of a stage: those of linear layers in weight_dtype; embedding, head and norms
 /// in 16 bit, as quantised checkpoints keep them.
 [[nodiscard]] Bytes generation_weights(const Run& run, std::int64_t stage);

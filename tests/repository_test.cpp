@@ -70,8 +70,11 @@ TEST_CASE("an algorithm without file, row or CMake line is found", "[repository]
   }
 }
 
-TEST_CASE("every optimizer of the project has a file and a row", "[repository]") {
-  CHECK(table_faults(read_source_tree(root()), "strategies/optimizer") == Faults{});
+TEST_CASE("every optimizer and recomputation policy of the project has a file and a row",
+          "[repository]") {
+  const std::vector<SourceFile> files = read_source_tree(root());
+  CHECK(table_faults(files, "strategies/optimizer") == Faults{});
+  CHECK(table_faults(files, "strategies/recompute") == Faults{});
 }
 
 TEST_CASE("a file without licence line or purpose is found", "[repository]") {

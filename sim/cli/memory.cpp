@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/fitting.hpp"
 #include "sim/study/simulate.hpp"
 
 namespace foretrain::cli {
@@ -21,6 +22,9 @@ int memory_command(const Options& options, Console& console) {
   load_run(options.run, loaded);
   Simulation simulation = simulate(loaded.run, progress_on(console));
   Prediction& prediction = simulation.prediction;
+  if (!prediction.fits()) {
+    prediction.fitting = changes_that_fit(options.run, loaded.run);
+  }
   prediction.provenance = provenance_of(loaded.sources, data_root());
   prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {
@@ -32,7 +36,8 @@ int memory_command(const Options& options, Console& console) {
                 << prediction.layout << "\n\n"
                 << memory_text(prediction);
   }
-  return prediction.fits() ? kGood : kConditionFailed;
+  const bool fits = prediction.fits() && (!prediction.generation || prediction.generation->fits());
+  return fits ? kGood : kConditionFailed;
 }
 
 }  // namespace

@@ -49,6 +49,9 @@ std::string memory_csv(const Prediction& prediction) {
     text += fmt::format(",{:.0f},{:.0f},{}\n", role.peak.total().value, role.capacity.value,
                         role.fits() ? 1 : 0);
   }
+  if (prediction.generation) {
+    text += "\n" + to_csv(*prediction.generation);
+  }
   return text;
 }
 

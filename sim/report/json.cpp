@@ -52,6 +52,41 @@ Json json_of(const std::vector<RoleMemory>& memory) {
   return roles;
 }
 
+Json json_of(const GenerationMemory& memory) {
+  Json roles = Json::array();
+  for (const RoleGeneration& role : memory.roles) {
+    const auto most = role.most_sequences();
+    roles.push_back({{"stage", role.role},
+                     {"weights_bytes", role.weights.value},
+                     {"context_bytes", role.overhead.value},
+                     {"kv_cache_bytes", role.cache.value},
+                     {"kv_bytes_per_token", role.cache_per_token.value},
+                     {"total_bytes", role.total().value},
+                     {"capacity_bytes", role.capacity.value},
+                     {"most_sequences", most ? Json(*most) : Json(nullptr)},
+                     {"fits", role.fits()}});
+  }
+  return {{"batch", memory.batch},
+          {"context_length", memory.context_length},
+          {"held_tokens", memory.held_tokens},
+          {"kv_dtype", memory.kv_dtype},
+          {"weight_dtype", memory.weight_dtype},
+          {"kv_bytes_per_token", memory.cache_per_token.value},
+          {"most_sequences", memory.most_sequences()},
+          {"fits", memory.fits()},
+          {"stages", roles}};
+}
+
+// What a prediction says of memory beyond its table.
+void add_memory(const Prediction& prediction, Json& json) {
+  if (!prediction.fitting.empty()) {
+    json["would_fit"] = prediction.fitting;
+  }
+  if (prediction.generation) {
+    json["generation"] = json_of(*prediction.generation);
+  }
+}
+
 Json json_of(const SimulationFacts& facts) {
   return {{"ranks", facts.ranks},       {"simulated_ranks", facts.simulated_ranks},
           {"events", facts.events},     {"activities", facts.activities},
@@ -114,6 +149,7 @@ std::string to_json(const Prediction& prediction) {
     json["breakdown_by_stage_s"][role] = json_of(parts);
   }
   json["memory"] = json_of(prediction.memory);
+  add_memory(prediction, json);
   json["comparisons"] = Json::array();
   for (const Comparison& comparison : prediction.comparisons) {
     json["comparisons"].push_back({{"quantity", comparison.quantity},
@@ -133,11 +169,12 @@ std::string to_json(const Prediction& prediction) {
 }
 
 std::string memory_json(const Prediction& prediction) {
-  const Json json = {{"title", prediction.title},
-                     {"layout", prediction.layout},
-                     {"fits", prediction.fits()},
-                     {"memory", json_of(prediction.memory)},
-                     {"provenance", json_of(prediction.provenance)}};
+  Json json = {{"title", prediction.title},
+               {"layout", prediction.layout},
+               {"fits", prediction.fits()},
+               {"memory", json_of(prediction.memory)}};
+  add_memory(prediction, json);
+  json["provenance"] = json_of(prediction.provenance);
   return text_of(json);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/report/breakdown.hpp"
+#include "sim/report/generation.hpp"
 #include "sim/report/memory_curve.hpp"
 
 namespace foretrain {
@@ -83,6 +84,8 @@ struct Prediction {
   std::optional<Interval> interval;  ///< of step_time, when errors of such predictions are known
   Breakdown breakdown;
   std::vector<RoleMemory> memory;
+  std::optional<GenerationMemory> generation;  ///< where the run has such a table
+  std::vector<std::string> fitting;            ///< what would make it fit, where it does not
   std::vector<std::pair<std::string, Breakdown>> by_role;
   SimulationFacts simulation;
   std::optional<VariationFacts> variation;

@@ -91,6 +91,12 @@ std::string memory_text(const Prediction& prediction) {
     text += fmt::format(" {:>8.2f} {:>8.2f}{}\n", gigabytes(role.peak.total()),
                         gigabytes(role.capacity), role.fits() ? "" : "  does not fit");
   }
+  for (const std::string& change : prediction.fitting) {
+    text += change + "\n";
+  }
+  if (prediction.generation) {
+    text += "\n" + to_text(*prediction.generation);
+  }
   return text;
 }
 

@@ -12,6 +12,7 @@
 #include "sim/core/hash.hpp"
 #include "sim/lump/lump.hpp"
 #include "sim/report/trace.hpp"
+#include "sim/study/generation.hpp"
 #include "sim/study/lumping_text.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/parallel/expert.hpp"
@@ -188,6 +189,9 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
     prediction.by_role.emplace_back(program.body_of(rank).name, breakdown(program, timeline, rank));
   }
   prediction.memory = memory_of(run, program, timeline);
+  if (run.generation) {
+    prediction.generation = generation_memory(run);
+  }
   prediction.comparisons = comparisons_of(run, prediction.step_time.seconds());
   tell_variation(run.variation, prediction);
   for (const std::string& line : describe(run.compression)) {

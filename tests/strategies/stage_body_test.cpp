@@ -73,6 +73,19 @@ TEST_CASE("interleaving keeps 1 + (p - 1) / (p v) times a whole model's activati
   CHECK(peak_activations(run, 0) == model * 1.25 + 4 * kSbh);
 }
 
+TEST_CASE("interleaving keeps 1 + (p - 1) / (p v) times the activations for every p and v",
+          "[strategies]") {
+  // The same without dropout, so that the embedding keeps nothing: 32 s b h + 2 a s^2 b per layer.
+  for (const auto& [p, v] : {std::pair{2, 2}, {2, 4}, {4, 2}}) {
+    Run run = small_run(1, p, 1);
+    run.parallel.virtual_stages = v;
+    run.parallel.schedule = "interleaved-1f1b";
+    run.training.global_batch = 32;  // m = 16
+    const double model = 8 * (32 * kSbh + 2 * kScores);
+    CHECK(peak_activations(run, 0) == model * (1 + (p - 1.0) / (p * v)));
+  }
+}
+
 TEST_CASE("selective recomputation keeps 34 s b h and one layer's scores at a time",
           "[strategies]") {
   // Section 5: without the attention core, whose 5 a s^2 b are there again for one layer.
