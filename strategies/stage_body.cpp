@@ -101,8 +101,8 @@ class StageBody {
     if (beside_ == kCompute) {
       beside_ = writer_.add_stream("pair");
     }
-    std::vector<Op> one = writer_.take_compute([&] { write_slot(first); });
-    std::vector<Op> other = writer_.take_compute([&] { write_slot(second); });
+    std::vector<PlacedOp> one = writer_.capture([&] { write_slot(first); });
+    std::vector<PlacedOp> other = writer_.capture([&] { write_slot(second); });
     weave(std::move(one), std::move(other), beside_, writer_);
   }
 
