@@ -68,8 +68,8 @@ TEST_CASE("passes of unequal numbers of pieces keep pace", "[pipeline]") {
 
 TEST_CASE("streams that passes share get the ops of both in the order of their pieces",
           "[pipeline]") {
-  // Each pass has a collective of its own on a third stream, at its end; were the first one's
-  // written before the second's began, the second would wait for a kernel that stands behind it.
+  // Were all of the first pass's collectives written before the second's, the second's first would
+  // stand behind one that waits for a kernel further on.
   ProgramBuilder builder;
   BodyWriter writer(builder, "body");
   const StreamIndex beside = writer.add_stream("pair");
