@@ -36,8 +36,7 @@ void BodyWriter::op(StreamIndex stream, std::string_view name, const Action& act
   if (stream == kCompute) {
     end_run();
   }
-  body_.streams[stream].ops.push_back(
-      {action, builder_.name(name), tag_.phase, tag_.micro_batch, tag_.chunk});
+  add(stream, {action, builder_.name(name), tag_.phase, tag_.micro_batch, tag_.chunk});
 }
 
 void BodyWriter::kernels(StreamIndex stream, std::string_view name, std::vector<Kernel> list) {
@@ -49,7 +48,15 @@ void BodyWriter::put(StreamIndex stream, const Op& op) {
   if (stream == kCompute) {
     end_run();
   }
-  body_.streams[stream].ops.push_back(op);
+  add(stream, op);
+}
+
+void BodyWriter::add(StreamIndex stream, const Op& op) {
+  if (captured_ != nullptr) {
+    captured_->push_back({stream, op});
+  } else {
+    body_.streams[stream].ops.push_back(op);
+  }
 }
 
 EventId BodyWriter::record(StreamIndex stream) {
@@ -76,8 +83,7 @@ void BodyWriter::end_run() {
   }
   const Seconds launches = static_cast<double>(pending_.size()) * per_kernel_;
   const KernelListId list = builder_.kernel_list(std::exchange(pending_, {}));
-  body_.streams[kCompute].ops.push_back(
-      {Kernels{list, launches}, label_, tag_.phase, tag_.micro_batch, tag_.chunk});
+  add(kCompute, {Kernels{list, launches}, label_, tag_.phase, tag_.micro_batch, tag_.chunk});
 }
 
 }  // namespace foretrain

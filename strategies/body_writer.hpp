@@ -22,6 +22,12 @@ struct Tag {
 using StreamIndex = std::size_t;
 inline constexpr StreamIndex kCompute = 0;
 
+/// An op and where it goes.
+struct PlacedOp {
+  StreamIndex stream = kCompute;
+  Op op;
+};
+
 class BodyWriter {
  public:
   /// Starts a body with its compute stream. REQUIRES: the builder outlives this.
@@ -50,9 +56,9 @@ class BodyWriter {
   void wait(StreamIndex stream, EventId event);
   /// Adds an op that was taken away, as it was.
   void put(StreamIndex stream, const Op& op);
-  /// Takes away what `write` adds to the compute stream; what it adds to others stays.
+  /// Takes away what `write` adds to any stream, in the order in which it does.
   template <class Write>
-  [[nodiscard]] std::vector<Op> take_compute(Write write);
+  [[nodiscard]] std::vector<PlacedOp> capture(Write write);
   void resident(MemoryClass memory, Bytes bytes);
   /// Sets what launching one kernel costs the host, from here on.
   void launch_time(Seconds per_kernel) { per_kernel_ = per_kernel; }
@@ -63,6 +69,7 @@ class BodyWriter {
 
  private:
   void end_run();
+  void add(StreamIndex stream, const Op& op);
 
   ProgramBuilder& builder_;
   Body body_;
@@ -70,19 +77,18 @@ class BodyWriter {
   NameId label_;
   Seconds per_kernel_{0};
   std::vector<Kernel> pending_;
+  std::vector<PlacedOp>* captured_ = nullptr;  // where ops go instead of the body
 };
 
 template <class Write>
-std::vector<Op> BodyWriter::take_compute(Write write) {
+std::vector<PlacedOp> BodyWriter::capture(Write write) {
   end_run();
-  const std::size_t before = body_.streams[kCompute].ops.size();
+  std::vector<PlacedOp> captured;
+  std::vector<PlacedOp>* const outer = std::exchange(captured_, &captured);
   write();
   end_run();
-  std::vector<Op>& ops = body_.streams[kCompute].ops;
-  const auto first = ops.begin() + static_cast<std::ptrdiff_t>(before);
-  std::vector<Op> taken(first, ops.end());
-  ops.erase(first, ops.end());
-  return taken;
+  captured_ = outer;
+  return captured;
 }
 
 template <class Predicate>

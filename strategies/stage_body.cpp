@@ -102,13 +102,9 @@ class StageBody {
       beside_ = writer_.add_stream("pair");
     }
     tensor_.begin_pair();
-    context_.begin_pair();
-    experts_.begin_pair();
-    std::vector<Op> one = writer_.take_compute([&] { write_slot(first); });
-    std::vector<Op> other = writer_.take_compute([&] { write_slot(second); });
+    std::vector<PlacedOp> one = writer_.capture([&] { write_slot(first); });
+    std::vector<PlacedOp> other = writer_.capture([&] { write_slot(second); });
     tensor_.end_pair();
-    context_.end_pair();
-    experts_.end_pair();
     weave(std::move(one), std::move(other), beside_, writer_);
   }
 

@@ -16,9 +16,6 @@ class ContextParallel {
   /// REQUIRES: run and writer outlive this.
   ContextParallel(const Run& run, BodyWriter& writer);
 
-  /// As those of TensorParallel. REQUIRES: the kind can do without streams of its own.
-  void begin_pair() { paired_.swap(streams_); }
-  void end_pair() { paired_.swap(streams_); }
   /// Writes an attention core, and what travels around it.
   void write(std::span<const Step> core, Direction direction);
 
@@ -26,7 +23,6 @@ class ContextParallel {
   const Run& run_;
   BodyWriter& writer_;
   std::vector<StreamIndex> streams_;
-  std::vector<StreamIndex> paired_;  // inside of a pair the streams outside of it
 };
 
 }  // namespace foretrain

@@ -5,8 +5,6 @@
 
 #include <optional>
 #include <string_view>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "strategies/compress/wire.hpp"
@@ -61,12 +59,6 @@ class ExpertParallel {
   }
   void hold(const Kernel& kernel) { held_.push_back(kernel); }
 
-  /// As those of TensorParallel.
-  void begin_pair() {
-    paired_.emplace(std::exchange(stream_, kCompute), std::exchange(forwarding_, kCompute));
-  }
-  void end_pair() { std::tie(stream_, forwarding_) = *std::exchange(paired_, std::nullopt); }
-
   /// `elements` are copies of tokens that this rank sends, or gets back.
   void boundary(Boundary boundary, Direction direction, double elements);
 
@@ -82,8 +74,7 @@ class ExpertParallel {
   CompressedWire wire_;
   ExpertTraffic traffic_;  // without copies
   StreamIndex stream_ = kCompute;
-  StreamIndex forwarding_ = kCompute;                          // of what goes on while more arrives
-  std::optional<std::pair<StreamIndex, StreamIndex>> paired_;  // the streams outside of a pair
+  StreamIndex forwarding_ = kCompute;  // of what goes on while more arrives
   std::vector<Kernel> held_;
 };
 

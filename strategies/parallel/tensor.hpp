@@ -32,7 +32,8 @@ class TensorParallel {
   void set_context(ContextParallel* context) { context_ = context; }
   /// REQUIRES: outlives this. Tokens travel to experts and back.
   void set_experts(ExpertParallel* experts) { experts_ = experts; }
-  /// Between the two calls nothing has a stream of its own: who weaves two passes hides it.
+  /// Between the two calls nothing has a stream of its own: who weaves two passes hides it, and one
+  /// communicator is not used on two streams at once.
   void begin_pair() { paired_.emplace(std::exchange(stream_, kCompute)); }
   void end_pair() { stream_ = *std::exchange(paired_, std::nullopt); }
   /// Gathers a scattered activation, in all this large, on arrival from another stage.

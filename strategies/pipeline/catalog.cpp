@@ -20,8 +20,8 @@ constexpr std::array<PipelineSchedule, 12> kSchedules = {{
     {"zb-v", "Two chunks, there and back: no bubble when all passes take alike, memory of 1F1B", zb_v, refuse_other_than_two_chunks, StepEnd::stage_by_stage, ChunkPlacement::v_shape, 2},
     {"v-half", "Two chunks, there and back: half the memory and half the bubble of 1F1B", v_half, refuse_other_than_two_chunks, StepEnd::together, ChunkPlacement::v_shape, 2},
     {"v-min", "Two chunks, there and back: a third of the memory, 2/3 of the bubble of 1F1B", v_min, refuse_other_than_two_chunks, StepEnd::together, ChunkPlacement::v_shape, 2},
-    {"dualpipe", "Micro-batches from both ends, forwards beside backwards, parameters twice", dual_pipe, refuse_uneven_dual_pipe, StepEnd::together, ChunkPlacement::both_ways, 2, false, true},
-    {"dualpipe-v", "DualPipe folded: two chunks, there and back, forwards beside backwards", dual_pipe_v, refuse_short_dual_pipe_v, StepEnd::together, ChunkPlacement::v_shape, 2, false, true},
+    {"dualpipe", "Micro-batches from both ends, forwards beside backwards, parameters twice", dual_pipe, refuse_uneven_dual_pipe, StepEnd::together, ChunkPlacement::both_ways, 2},
+    {"dualpipe-v", "DualPipe folded: two chunks, there and back, forwards beside backwards", dual_pipe_v, refuse_short_dual_pipe_v, StepEnd::together, ChunkPlacement::v_shape, 2},
 }};
 // clang-format on
 

@@ -76,7 +76,6 @@ struct PipelineSchedule {
   ChunkPlacement placement = ChunkPlacement::round_robin;
   std::int32_t chunks = 0;  ///< per stage, where the schedule leaves no choice
   bool has_groups = false;  ///< follows PipelineShape::micro_batch_group
-  bool has_pairs = false;   ///< some slots are paired
 };
 
 /// All schedules; the visible table is in catalog.cpp.

@@ -8,13 +8,14 @@
 namespace foretrain {
 namespace {
 
-bool is_cut(const Op& op) {
-  return std::holds_alternative<Collective>(op.action) || std::holds_alternative<Wait>(op.action);
+bool is_cut(const PlacedOp& placed) {
+  return placed.stream == kCompute && (std::holds_alternative<Collective>(placed.op.action) ||
+                                       std::holds_alternative<Wait>(placed.op.action));
 }
 
 class Strand {
  public:
-  explicit Strand(std::vector<Op> ops)
+  explicit Strand(std::vector<PlacedOp> ops)
       : ops_(std::move(ops)), pieces_(1 + std::count_if(ops_.begin(), ops_.end(), is_cut)) {}
 
   [[nodiscard]] bool is_done() const { return next_ == ops_.size() && !waits_; }
@@ -28,13 +29,13 @@ class Strand {
       writer.put(kCompute, *std::exchange(waits_, std::nullopt));
     }
     while (next_ < ops_.size() && !waits_) {
-      const Op& op = ops_[next_++];
-      if (std::holds_alternative<Wait>(op.action)) {
-        waits_ = op;
-      } else if (std::holds_alternative<Collective>(op.action)) {
-        waits_ = move_beside(op, beside, writer);
+      const PlacedOp& placed = ops_[next_++];
+      if (!is_cut(placed)) {
+        writer.put(placed.stream, placed.op);
+      } else if (std::holds_alternative<Wait>(placed.op.action)) {
+        waits_ = placed.op;
       } else {
-        writer.put(kCompute, op);
+        waits_ = move_beside(placed.op, beside, writer);
       }
     }
     ++done_;
@@ -51,7 +52,7 @@ class Strand {
     return wait;
   }
 
-  std::vector<Op> ops_;
+  std::vector<PlacedOp> ops_;
   std::ptrdiff_t pieces_;
   std::ptrdiff_t done_ = 0;
   std::size_t next_ = 0;
@@ -60,7 +61,8 @@ class Strand {
 
 }  // namespace
 
-void weave(std::vector<Op> first, std::vector<Op> second, StreamIndex beside, BodyWriter& writer) {
+void weave(std::vector<PlacedOp> first, std::vector<PlacedOp> second, StreamIndex beside,
+           BodyWriter& writer) {
   Strand a(std::move(first));
   Strand b(std::move(second));
   while (!a.is_done() || !b.is_done()) {

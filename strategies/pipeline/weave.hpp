@@ -8,9 +8,11 @@
 
 namespace foretrain {
 
-/// Writes two lists of ops of the compute stream in turn, cut wherever one would wait: a collective
-/// moves to the stream `beside`, and its pass goes on when the other one has come to a cut as well.
-/// Passes of unequal numbers of pieces keep pace. Kernels are not run at once, nor made slower.
-void weave(std::vector<Op> first, std::vector<Op> second, StreamIndex beside, BodyWriter& writer);
+/// Writes two passes in turn, cut wherever the compute stream would wait: a collective there moves
+/// to the stream `beside`, and its pass goes on when the other one has come to a cut as well. Other
+/// streams get their ops in the order that comes of it, so that none stands behind what waits for
+/// it. Passes of unequal numbers of pieces keep pace. Kernels of the two do not run at once.
+void weave(std::vector<PlacedOp> first, std::vector<PlacedOp> second, StreamIndex beside,
+           BodyWriter& writer);
 
 }  // namespace foretrain

@@ -127,10 +127,6 @@ class Ring {
 }  // namespace
 
 std::optional<std::string> refuse_ring(const Run& run) {
-  if (pipeline_schedule(run.parallel.schedule).has_pairs) {
-    return "context_kind \"ring\" hides what it sends itself; together with schedule \"" +
-           run.parallel.schedule + "\", which hides one pass behind another, it is not modelled";
-  }
   if (run.model.sliding_window > 0 && run.model.sliding_window < run.training.sequence_length) {
     return "context_kind \"ring\" with sliding_window " + std::to_string(run.model.sliding_window) +
            " is not modelled: shares differ in their work";

@@ -421,17 +421,4 @@ TEST_CASE("schedules have names of their own and a sentence", "[pipeline]") {
   }
 }
 
-TEST_CASE("a schedule says whether it pairs slots", "[pipeline]") {
-  for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    const PipelineShape shape{4, schedule.chunks > 0 ? schedule.chunks : 1, 16};
-    if (schedule.refuse(shape)) {
-      continue;
-    }
-    const std::vector<Slot> slots = schedule.order(shape, 1);
-    INFO(schedule.name);
-    CHECK(std::any_of(slots.begin(), slots.end(),
-                      [](const Slot& slot) { return slot.is_paired; }) == schedule.has_pairs);
-  }
-}
-
 }  // namespace foretrain::testing
