@@ -71,13 +71,15 @@ void write_exchange(const Run& run, const std::vector<ParameterTensor>& tensors,
     sum.reduced += one.reduced;
   }
   const bool is_sharded = run.shards() > 1;
+  // The communicator of gradients, which is at rest: gathers may be under way on the other one.
+  const std::uint32_t group = run.shards() < run.holders() ? kShardGroup : kDataGroup;
   if (is_sharded && sum.gathered > 0) {
     writer.op(kCompute, "optimizer all-gather",
-              Collective{CollectiveKind::all_gather, kParameterGroup, Bytes(sum.gathered)});
+              Collective{CollectiveKind::all_gather, group, Bytes(sum.gathered)});
   }
   if (is_sharded && sum.reduced > 0) {
     writer.op(kCompute, "optimizer all-reduce",
-              Collective{CollectiveKind::all_reduce, kParameterGroup, Bytes(sum.reduced)});
+              Collective{CollectiveKind::all_reduce, group, Bytes(sum.reduced)});
   }
   if (run.parallel.tensor > 1 && sum.reduced > 0) {
     writer.op(kCompute, "optimizer all-reduce",
