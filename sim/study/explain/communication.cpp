@@ -67,6 +67,12 @@ Term data_term(const Run& run, const StageShape& shape) {
   return term;
 }
 
+// Micro-batches that pass through a layer of a stage: half of them where a pipeline holds two
+// copies.
+std::int64_t passes_of_layer(const Run& run) {
+  return run.num_micro_batches() / copies(run.placement());
+}
+
 // Collectives of a layer and micro-batch, as many all-reduces.
 double all_reduces(const Run& run) {
   const double forward = run.model.parallel_residual ? 1 : 2;
@@ -75,7 +81,7 @@ double all_reduces(const Run& run) {
 }
 
 Term tensor_term(const Run& run, const StageShape& shape) {
-  const double passes = number(shape.num_layers() * run.num_micro_batches());
+  const double passes = number(shape.num_layers() * passes_of_layer(run));
   const double stream = stream_bytes(run, shape.layer(0).work).value;
   // With sequence parallelism each input of a region is gathered once more in backward.
   const double again = run.parallel.sequence_parallel ? 2 : 0;
@@ -83,7 +89,7 @@ Term tensor_term(const Run& run, const StageShape& shape) {
   term.quantity = "tensor";
   term.formula = again > 0 ? "L m (2 A + 2) (t - 1) / t S" : "L m 2 A (t - 1) / t S";
   term.numbers = fmt::format("{} x {} x {} x {} / {} x {}", shape.num_layers(),
-                             run.num_micro_batches(), 2 * all_reduces(run) + again,
+                             passes_of_layer(run), 2 * all_reduces(run) + again,
                              run.parallel.tensor - 1, run.parallel.tensor, si(stream, "B"));
   term.value = passes * (2 * all_reduces(run) + again) * share(run.parallel.tensor) * stream;
   term.unit = "B";
@@ -134,9 +140,9 @@ Term context_term(const Run& run, const StageShape& shape) {
   term.quantity = "context";
   term.formula = "L m passes (c - 1) / c KV";
   term.numbers =
-      fmt::format("{} x {} x {} x {} / {} x {}", shape.num_layers(), run.num_micro_batches(),
-                  passes, run.parallel.context - 1, run.parallel.context, si(keys, "B"));
-  term.value = number(shape.num_layers() * run.num_micro_batches()) * passes *
+      fmt::format("{} x {} x {} x {} / {} x {}", shape.num_layers(), passes_of_layer(run), passes,
+                  run.parallel.context - 1, run.parallel.context, si(keys, "B"));
+  term.value = number(shape.num_layers() * passes_of_layer(run)) * passes *
                share(run.parallel.context) * keys;
   term.unit = "B";
   term.source =
