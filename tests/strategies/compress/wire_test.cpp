@@ -226,6 +226,7 @@ TEST_CASE("what makes no sense is refused with its reason", "[compress]") {
             .starts_with("no group leaves its node"));
   Run uneven = small_run(1, 1, 8);
   uneven.nodes = 3;
+  uneven.gpus = 8;
   uneven.cluster.gpus_per_node = 3;
   CHECK(refused(uneven, WirePlace::gradients, "block-int8", true)
             .starts_with("a group of 8 GPUs does not lie alike"));
