@@ -99,9 +99,8 @@ GatherUnit whole_unit(std::int64_t parameters) {
 
 GatherUnit gather_unit(const Run& run, const Work& work, std::int64_t parameters) {
   const Tensors tensors = tensors_of(work, parameters);
-  const auto stays = [&](std::int64_t parameters) {
-    return static_cast<double>(parameters) * gathered_size(run) <=
-           run.sharding.persistence_threshold;
+  const auto stays = [&](std::int64_t elements) {
+    return static_cast<double>(elements) * gathered_size(run) <= run.sharding.persistence_threshold;
   };
   GatherUnit unit;
   unit.tensors =
