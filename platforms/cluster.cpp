@@ -237,6 +237,19 @@ void read_parts(Reader& reader, config::Sources& sources, const std::string& pla
   }
 }
 
+// Optional: without it nothing can be offloaded.
+void read_host_of(Reader& reader, bool is_mixed, Cluster& cluster) {
+  if (is_mixed) {
+    return;  // the parts' own
+  }
+  if (auto table = reader.maybe_child("host")) {
+    cluster.host = read_host(std::move(*table),
+                             {static_cast<std::size_t>(cluster.gpus_per_node),
+                              static_cast<std::size_t>(cluster.nics_per_node)},
+                             *cluster.node_wiring);
+  }
+}
+
 /// How often the smallest mixture in the proportion of the parts is in them.
 std::int64_t mixtures(const std::vector<ClusterPart>& parts) {
   std::int64_t divisor = 0;
@@ -247,6 +260,14 @@ std::int64_t mixtures(const std::vector<ClusterPart>& parts) {
 }
 
 }  // namespace
+
+Cluster without_hosts(Cluster cluster) {
+  cluster.host.reset();
+  for (ClusterPart& part : cluster.parts) {
+    part.cluster = std::make_shared<const Cluster>(without_hosts(*part.cluster));
+  }
+  return cluster;
+}
 
 std::vector<const Cluster*> Cluster::kinds() const {
   if (parts.empty()) {
@@ -307,6 +328,7 @@ Cluster read_cluster(Reader& reader, config::Sources& sources,
   check_counts(reader, cluster);
   read_fabric(reader.child("fabric"), cluster);
   limit_to_fabric(cluster);
+  read_host_of(reader, is_mixed, cluster);
   reader.ignore("calibration");  // what `foretrain calibrate collectives` left for people
   const std::optional<std::string> gpu =
       is_mixed ? std::nullopt : find_gpu(reader, platforms_directory);

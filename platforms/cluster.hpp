@@ -11,8 +11,10 @@
 
 #include "platforms/fact.hpp"
 #include "platforms/gpu.hpp"
+#include "platforms/host.hpp"
 #include "platforms/topology/topology.hpp"
 #include "sim/program/network.hpp"
+#include "sim/program/program.hpp"
 
 namespace foretrain {
 
@@ -74,6 +76,7 @@ struct Cluster {
   std::shared_ptr<const NodeWiring> node_wiring = nvswitch();
   std::shared_ptr<const FabricWiring> fabric_wiring = non_blocking();
   std::vector<SlowPort> slow_ports;
+  std::optional<Host> host;  ///< none: nothing is said of it, and nothing can be offloaded
 
   /// The kinds of nodes: the parts' clusters, or this one.
   [[nodiscard]] std::vector<const Cluster*> kinds() const;
@@ -83,6 +86,9 @@ struct Cluster {
   /// The number of nodes that holds every kind in its proportion; 1 where all nodes are alike.
   [[nodiscard]] std::int64_t node_unit() const;
 };
+
+/// The same cluster, of whose hosts nothing is said.
+[[nodiscard]] Cluster without_hosts(Cluster cluster);
 
 /// Tables that replace keys of a cluster's file and of its GPU's.
 struct PlatformOverrides {
@@ -130,6 +136,12 @@ class Machine {
   [[nodiscard]] std::size_t nic_of(DeviceId device) const;
   [[nodiscard]] std::size_t num_nics(std::size_t node) const;
 
+  /// Whether the hosts of all nodes are described.
+  [[nodiscard]] bool has_hosts() const;
+  /// Appends the links of a copy between a device and its host, or of the host's own work.
+  /// REQUIRES: has_hosts().
+  void append_host_route(DeviceId device, CopyDirection direction,
+                         std::vector<LinkId>& links) const;
   /// Appends the links from one device to another, in order. REQUIRES: from != to.
   void append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const;
   /// The rings inside a node over these of its devices; see NodeTopology::rings.
@@ -147,6 +159,7 @@ class Machine {
   std::vector<std::size_t> kind_of_node_;
   std::vector<std::size_t> first_nic_;  // by node; of the fabric's ports
   std::vector<std::unique_ptr<NodeTopology>> nodes_;
+  std::vector<std::unique_ptr<HostLinks>> hosts_;  // by node; empty where not described
   std::unique_ptr<FabricTopology> fabric_;
 };
 

@@ -129,6 +129,9 @@ void append_kind(const Cluster& kind, const std::string& prefix, std::vector<Fac
   }
   append_interconnect(kind.node, prefix + "node.", all);
   append_with_prefix(kind.node_wiring->facts(), prefix + "node.", all);
+  if (kind.host) {
+    append_with_prefix(facts(*kind.host), prefix + "host.", all);
+  }
   for (Fact& each : facts(kind.gpu)) {
     if (kind.sustained && each.name == "sustained") {
       continue;  // the cluster's has replaced it

@@ -48,8 +48,11 @@ Machine::Machine(Cluster cluster, std::size_t nodes)
       const std::size_t node = nodes_.size();
       kind_of_node_.push_back(kind);
       first_nic_.push_back(ports.size());
-      nodes_.push_back(part.node_wiring->build(
-          {node, size_of(part), part.node.rate.value, part.node.achieved.value}, network_));
+      const NodePlace place{node, size_of(part), part.node.rate.value, part.node.achieved.value};
+      nodes_.push_back(part.node_wiring->build(place, network_));
+      hosts_.push_back(
+          part.host ? std::make_unique<HostLinks>(*part.host, place, *nodes_.back(), network_)
+                    : nullptr);
       for (std::size_t nic = 0; nic < size_of(part).nics; ++nic) {
         ports.push_back({node, nic, nic_capacity(cluster_, part, node, nic)});
       }
@@ -84,7 +87,31 @@ void Machine::append_way_out(DeviceId from, std::size_t nic, std::vector<LinkId>
     nodes_[node]->append_route(gpu, neighbour, links);
     gpu = neighbour;
   }
+  if (hosts_[node]) {
+    hosts_[node]->append_port_out(gpu, links);
+  }
   nodes_[node]->append_to_nic(gpu, nic, links);
+}
+
+bool Machine::has_hosts() const {
+  return std::all_of(hosts_.begin(), hosts_.end(),
+                     [](const auto& host) { return host != nullptr; });
+}
+
+void Machine::append_host_route(DeviceId device, CopyDirection direction,
+                                std::vector<LinkId>& links) const {
+  const HostLinks& host = *hosts_[node_of(device)];
+  switch (direction) {
+    case CopyDirection::to_host:
+      host.append_to_host(local_index(device), links);
+      return;
+    case CopyDirection::to_device:
+      host.append_from_host(local_index(device), links);
+      return;
+    case CopyDirection::inside_host:
+      host.append_inside(local_index(device), links);
+      return;
+  }
 }
 
 void Machine::append_route(DeviceId from, DeviceId to, std::vector<LinkId>& links) const {
@@ -102,6 +129,9 @@ void Machine::append_route(DeviceId from, DeviceId to, std::vector<LinkId>& link
   append_way_out(from, out, links);
   fabric_->append_route(first_nic_[source] + out, first_nic_[target] + in, links);
   nodes_[target]->append_from_nic(in, local_index(to), links);
+  if (hosts_[target]) {
+    hosts_[target]->append_port_in(local_index(to), links);
+  }
 }
 
 std::vector<RingOrder> Machine::rings(const std::vector<DeviceId>& members) const {

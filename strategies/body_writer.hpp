@@ -62,6 +62,8 @@ class BodyWriter {
   void resident(MemoryClass memory, Bytes bytes);
   /// Sets what launching one kernel costs the host, from here on.
   void launch_time(Seconds per_kernel) { per_kernel_ = per_kernel; }
+  /// Adds to what the host holds for this rank.
+  void host(Bytes bytes) { body_.host_bytes += bytes; }
   void allocator_slack(double share) { body_.allocator_slack = share; }
 
   [[nodiscard]] Body take();

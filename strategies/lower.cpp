@@ -26,6 +26,7 @@ struct Groups {
   std::vector<GroupId> shard;      // [tensor + T * (data / shard + D / shard * stage)]
   std::vector<GroupId> parameter;  // likewise
   std::vector<GroupId> replica;    // [tensor + T * (data % shard + shard * stage)]
+  std::vector<GroupId> secondary;  // [tensor + T * (data / secondary + D / secondary * stage)]
   std::vector<GroupId> embedding;  // [tensor + data * T]
   // Slot by slot where experts have a grid of their own: [place + stage * places].
   std::array<std::vector<GroupId>, kNumGroupSlots> experts;
@@ -64,6 +65,12 @@ void add_shard_groups(const Layout& layout, std::size_t stage, ProgramBuilder& b
       if (is_hybrid) {
         groups.shard.push_back(add_group(builder, "data", members));
       }
+    }
+  }
+  const std::size_t secondary = layout.secondary;
+  for (std::size_t k = 0; secondary > 1 && k < layout.data / secondary; ++k) {
+    for (std::size_t t = 0; t < layout.tensor; ++t) {
+      groups.secondary.push_back(add_group(builder, "data", layout.secondary_group(t, k, stage)));
     }
   }
   for (std::size_t offset = 0; offset < layout.shard && is_hybrid; ++offset) {
@@ -127,7 +134,7 @@ Groups add_groups(const Run& run, const Layout& layout, ProgramBuilder& builder)
   for (std::size_t stage = 0; stage < layout.pipeline; ++stage) {
     add_stage_groups(layout, stage, builder, groups);
     add_context_groups(layout, stage, builder, groups);
-    if (run.parallel.zero >= 1) {
+    if (run.parallel.zero >= 1 || run.sharding.averages()) {
       add_shard_groups(layout, stage, builder, groups);
     }
     if (has_expert_grid(run)) {
@@ -187,6 +194,10 @@ RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
   fill(kContextGroup, groups.context, place(d / layout.context, layout.data / layout.context));
   fill(kShardGroup, groups.shard, place(d / layout.shard, layout.data / layout.shard));
   fill(kParameterGroup, groups.parameter, place(d / layout.shard, layout.data / layout.shard));
+  if (layout.secondary > 0) {
+    fill(kSecondaryGroup, groups.secondary,
+         place(d / layout.secondary, layout.data / layout.secondary));
+  }
   fill(kReplicaGroup, groups.replica, place(d % layout.shard, layout.shard));
   if (is_end) {
     fill(kEmbeddingGroup, groups.embedding, t + d * layout.tensor);
@@ -201,13 +212,15 @@ RankBinding bind(Rank rank, const Layout& layout, const Groups& groups) {
 }  // namespace
 
 Layout layout_of(const Run& run) {
-  return {static_cast<std::size_t>(run.parallel.tensor),
-          static_cast<std::size_t>(run.replicas()),
+  return {static_cast<std::size_t>(run.parallel.tensor), static_cast<std::size_t>(run.replicas()),
           static_cast<std::size_t>(run.parallel.pipeline),
           static_cast<std::size_t>(run.parallel.context),
-          static_cast<std::size_t>(run.shards()),
-          run.parallel.grid.order,
-          static_cast<std::size_t>(copies(run.placement()))};
+          // Without ZeRO islands that average have the groups of shards.
+          static_cast<std::size_t>(run.parallel.zero == 0 && run.sharding.averages()
+                                       ? run.summed_replicas()
+                                       : run.shards()),
+          run.parallel.grid.order, static_cast<std::size_t>(copies(run.placement())),
+          static_cast<std::size_t>(run.sharding.secondary_shard.value_or(0))};
 }
 
 namespace {

@@ -16,6 +16,7 @@
 #include "strategies/compress/compression.hpp"
 #include "strategies/generation.hpp"
 #include "strategies/parallel/expert_keys.hpp"
+#include "strategies/parallel/sharding.hpp"
 #include "strategies/parallel/states.hpp"
 #include "strategies/pipeline/placement.hpp"
 #include "strategies/pipeline/schedule.hpp"
@@ -102,6 +103,8 @@ struct RunFile {
   std::optional<std::int64_t> gpus;
   Training training;
   Parallel parallel;
+  Sharding sharding;
+  Offload offload;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   Compression compression;
@@ -145,6 +148,8 @@ struct Run {
   std::int64_t gpus = 0;  ///< fewer than the nodes have, when positive
   Training training;
   Parallel parallel;
+  Sharding sharding;
+  Offload offload;
   Variation variation;
   std::vector<ForcedCollective> collectives;  ///< what the run asks for, at most one for each kind
   Compression compression;
@@ -164,9 +169,13 @@ struct Run {
   [[nodiscard]] ChunkPlacement placement() const {
     return pipeline_schedule(parallel.schedule).placement;
   }
+  /// Of the replicas, how many sum their gradients in every step: all, unless they average.
+  [[nodiscard]] std::int64_t summed_replicas() const {
+    return sharding.averages() ? sharding.island.value_or(parallel.context) : replicas();
+  }
   /// Ranks over which ZeRO shards model states.
   [[nodiscard]] std::int64_t shards() const {
-    return parallel.zero == 0 ? 1 : parallel.shard.value_or(replicas());
+    return parallel.zero == 0 ? 1 : parallel.shard.value_or(summed_replicas());
   }
   [[nodiscard]] std::int64_t num_micro_batches() const {
     return training.global_batch / (training.micro_batch * data_parallel());

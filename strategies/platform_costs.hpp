@@ -25,6 +25,9 @@ class PlatformCosts : public CostModel {
                                         const std::vector<DeviceId>& devices) const override;
   [[nodiscard]] FlowSchedule point_to_point(Bytes payload, DeviceId from,
                                             DeviceId to) const override;
+  /// REQUIRES: the machine has hosts.
+  [[nodiscard]] FlowSchedule host_copy(DeviceId device, CopyDirection direction,
+                                       Bytes bytes) const override;
   [[nodiscard]] std::size_t device_kind(DeviceId device) const override;
   [[nodiscard]] bool is_jittered() const override { return variation_.kernel_jitter > 0; }
   [[nodiscard]] double kernel_factor(Rank rank, std::size_t stream, std::size_t op) const override;

@@ -60,6 +60,7 @@ class Check {
       batch();
       sharding();
       check_experts(run_, diagnostics_);
+      check_sharding(run_, diagnostics_);
       check_expert_imbalance(file_, run_, diagnostics_);
     }
     layers();
@@ -190,11 +191,6 @@ class Check {
                        "shard " + text(*run_.parallel.shard) + " does not divide the " +
                            text(run_.replicas()) + " ranks that hold the same parameters");
     }
-    if (run_.parallel.zero == 3 && run_.parallel.virtual_stages > 1) {
-      diagnostics_.add(file_.zero_position, "parallel.zero",
-                       "zero 3 with virtual_stages " + text(run_.parallel.virtual_stages) +
-                           " is not modelled; use zero 1 or virtual_stages 1");
-    }
   }
 
   void layers() {
@@ -300,8 +296,10 @@ class Check {
 
 }  // namespace
 
+// Hosts only where the run copies to them: their links would be in the way of nothing else.
 std::unique_ptr<Machine> build_machine(const Run& run) {
-  auto machine = build_machine(run.cluster, static_cast<std::size_t>(run.nodes));
+  auto machine = build_machine(run.offload.optimizer ? run.cluster : without_hosts(run.cluster),
+                               static_cast<std::size_t>(run.nodes));
   for (const auto& [link, capacity] : run.variation.link_capacities) {
     machine->network().links[link.index()].capacity *= capacity;
   }
@@ -338,6 +336,8 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   }
   run.training = file.training;
   run.parallel = file.parallel;
+  run.sharding = file.sharding;
+  run.offload = file.offload;
   run.variation = file.variation;
   run.collectives = file.collectives;
   run.compression = file.compression;

@@ -322,6 +322,12 @@ RunFile read_run(config::Reader& reader) {
   if (auto parallel = reader.maybe_child("parallel")) {
     file.parallel = read_parallel(std::move(*parallel), file);
   }
+  if (auto sharding = reader.maybe_child("sharding")) {
+    file.sharding = read_sharding(std::move(*sharding));
+  }
+  if (auto offload = reader.maybe_child("offload")) {
+    file.offload = read_offload(std::move(*offload));
+  }
   if (auto collectives = reader.maybe_child("collectives")) {
     file.collectives = read_collectives(std::move(*collectives));
   }

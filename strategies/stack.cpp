@@ -82,6 +82,9 @@ void read_overlap(config::Reader& reader, Stack& stack) {
   stack.hidden_tensor_parallel = optional_number(reader, "hidden_tensor_parallel", 1);
   stack.exposed_gradients = optional_number(reader, "exposed_gradients", 1);
   stack.exposed_gathers = optional_number(reader, "exposed_gathers", 1);
+  stack.gather_by_tensor = reader.get<bool>("gather_by_tensor", false);
+  stack.gathers_after_recompute = reader.get<bool>("gathers_after_recompute", false);
+  stack.host_per_piece = optional(reader, "host_per_piece", Seconds(0));
   stack.scatter_gather = reader.get<bool>("scatter_gather");
   stack.blocking_sends = reader.get<bool>("blocking_sends");
   if (stack.overlap_shared_experts && stack.hidden_experts.value > 0) {
@@ -136,6 +139,7 @@ std::vector<Fact> facts(const Stack& stack) {
   add_if_given("hidden_experts", stack.hidden_experts);
   add_if_given("exposed_gradients", stack.exposed_gradients);
   add_if_given("exposed_gathers", stack.exposed_gathers);
+  add_if_given("host_per_piece", stack.host_per_piece);
   facts.push_back(fact("optimizer_bytes_per_parameter", stack.optimizer_bytes));
   facts.push_back(fact("host_per_step", stack.host_per_step));
   facts.push_back(fact("host_per_layer", stack.host_per_layer));

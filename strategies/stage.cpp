@@ -109,8 +109,4 @@ Bytes stream_bytes(const Run& run, const Work& work) {
   return work.stream_elements * std::max(Bytes(2), size_of(run.training.precision));
 }
 
-bool shards_gradients(const Run& run) {
-  return run.parallel.zero >= 2 && run.parallel.pipeline == 1;
-}
-
 }  // namespace foretrain

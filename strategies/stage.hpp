@@ -30,7 +30,9 @@ inline constexpr std::uint32_t kExpertDataGroup = 12;   ///< who holds the same 
 inline constexpr std::uint32_t kExpertShardGroup = 13;
 inline constexpr std::uint32_t kExpertReplicaGroup = 14;
 inline constexpr std::uint32_t kExpertParameterGroup = 15;
-inline constexpr std::size_t kNumGroupSlots = 16;
+inline constexpr std::uint32_t kSecondaryGroup = 16;  ///< who backward gathers from, where that is
+                                                      ///< part of who shares model states
+inline constexpr std::size_t kNumGroupSlots = 17;
 /// Slots of RankBinding::peers; the last stage's next is the first (chunks go round), and so it is
 /// with the ranks that share a sequence.
 inline constexpr std::uint32_t kNextStage = 0;
@@ -103,7 +105,7 @@ struct StageShape {
 [[nodiscard]] Bytes stream_bytes(const Run& run, const Work& work);
 
 /// Whether a rank sums only its shard of the gradients: from ZeRO-2 on, but a pipeline reduces
-/// after the last micro-batch and keeps whole sums until then.
+/// after the last micro-batch and keeps whole sums until then, as a run may ask for.
 [[nodiscard]] bool shards_gradients(const Run& run);
 
 /// The whole step of one rank of a stage.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
@@ -46,6 +47,13 @@ class StageBody {
         gradients_done_(backwards_done_) {
     tensor_.set_context(&context_);
     tensor_.set_experts(&experts_);
+    for (const LayerShape& kind : shape_.kinds) {
+      layer_units_.push_back(
+          gather_unit(run, kind.work, gathered(kind.work) - in_experts(kind.work)));
+      expert_units_.push_back(whole_unit(in_experts(kind.work)));
+    }
+    embedding_unit_ = gather_unit(run, shape_.embedding, gathered(shape_.embedding));
+    head_unit_ = gather_unit(run, shape_.head, gathered(shape_.head) + dropped_table());
     if (has_expert_grid(run)) {
       expert_data_.emplace(run, writer_, expert_holders(run));
     }
@@ -55,6 +63,10 @@ class StageBody {
     hold_model_states(run_, shape_, writer_);
     CompressedWire(run_, writer_, WirePlace::gradients).hold_state(shape_.trained());
     writer_.launch_time(run_.stack.host_per_kernel.value);
+    if (run_.offload.delayed_update) {
+      writer_.tag({Phase::optimizer});
+      data_.begin_step(shape_);
+    }
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
     if (is_slanted_) {
@@ -110,9 +122,12 @@ class StageBody {
 
   void update() {
     write_update(run_, shape_, writer_);
-    data_.gather_parameters(shape_.trained() - shape_.trained_experts());
+    data_.update_on_host(shape_);
+    data_.average(shape_.trained());
+    data_.gather_parameters(shape_.trained() - shape_.trained_experts(),
+                            persistent_parameters(run_, shape_));
     if (expert_data_ && shape_.trained_experts() > 0) {
-      expert_data_->gather_parameters(shape_.trained_experts());
+      expert_data_->gather_parameters(shape_.trained_experts(), 0);
     }
   }
 
@@ -132,7 +147,7 @@ class StageBody {
                Alloc{MemoryClass::activations, stored});
     write_slots(slots.first(late));
     writer_.tag({Phase::optimizer});
-    gradients_ready(shape_.trained(), shape_.trained_experts(), true);
+    gradients_ready(shape_.trained(), 0, shape_.trained_experts(), true);
     finish_gradients();
     update();
     write_slots(slots.subspan(late));
@@ -152,23 +167,23 @@ class StageBody {
     keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
-      data_.enter(gathered(shape_.embedding), true, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(embedding_unit_, true, slot.micro_batch - through(slot.chunk).first);
       write(shape_.embedding.forward, shape_.embedding, Direction::forward);
-      data_.leave();
+      data_.leave(true);
     }
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       const Work& layer = layer_at(slot.chunk, i).work;
       label_layer(slot.chunk, i);
-      enter(layer, true, slot.micro_batch - through(slot.chunk).first);
+      enter(kind_at(slot.chunk, i), true, slot.micro_batch - through(slot.chunk).first);
       layer_gap(1, slot, Phase::forward);
       write(layer.forward, layer, Direction::forward);
-      leave();
+      leave(true);
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_parameters(), true, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(head_unit_, true, slot.micro_batch - through(slot.chunk).first);
       write(shape_.head.forward, shape_.head, Direction::forward);
-      data_.leave();
+      data_.leave(true);
     }
     transfer_.send(Direction::forward, slot.chunk, stream_out_of(slot.chunk));
   }
@@ -182,12 +197,12 @@ class StageBody {
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_parameters(), false, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(head_unit_, false, slot.micro_batch - through(slot.chunk).first);
       write(is_whole ? shape_.head.backward : split_head_.input_gradient, shape_.head,
             Direction::backward);
-      data_.leave();
+      data_.leave(false);
       if (is_whole) {
-        accumulate(shape_.head.trained(), is_final);
+        accumulate(shape_.head.trained(), head_unit_.tensors, is_final);
       }
     }
     transfer_.receive(Direction::backward, slot.chunk, stream_out_of(slot.chunk));
@@ -197,20 +212,24 @@ class StageBody {
         continue;
       }
       label_layer(slot.chunk, i);
-      enter(layer.work, false, slot.micro_batch - through(slot.chunk).first);
+      enter(kind_at(slot.chunk, i), false, slot.micro_batch - through(slot.chunk).first);
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i), i);
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
-      layer_backward(slot, layer, is_again);
-      leave();
+      layer_backward(slot, kind_at(slot.chunk, i), is_again);
+      leave(false);
       if (is_whole) {
-        accumulate(layer.work.trained(), is_final, layer.work.trained_experts());
+        accumulate(layer.work.trained(), layer_units_[kind_at(slot.chunk, i)].tensors, is_final,
+                   layer.work.trained_experts());
       }
     }
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
       write(shape_.embedding.backward, shape_.embedding, Direction::backward);
-      accumulate(shape_.embedding.trained(), is_last);
+      accumulate(shape_.embedding.trained(), embedding_unit_.tensors, is_last);
+    }
+    if (slot.chunk == 0) {
+      leave_micro_batch();
     }
     keep<Free>(slot.chunk, "drop activations");
     if (!is_whole) {
@@ -227,14 +246,15 @@ class StageBody {
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       write(split_head_.weight_gradient, shape_.head, Direction::backward);
-      accumulate(shape_.head.trained(), is_final);
+      accumulate(shape_.head.trained(), head_unit_.tensors, is_final);
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
       write(layer.split.weight_gradient, layer.work, Direction::backward);
-      accumulate(layer.work.trained(), is_final, layer.work.trained_experts());
+      accumulate(layer.work.trained(), layer_units_[kind_at(slot.chunk, i)].tensors, is_final,
+                 layer.work.trained_experts());
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
@@ -254,7 +274,8 @@ class StageBody {
   }
 
   // A layer's backward, with whatever has to be computed again before it.
-  void layer_backward(const Slot& slot, const LayerShape& layer, bool is_again) {
+  void layer_backward(const Slot& slot, std::size_t kind, bool is_again) {
+    const LayerShape& layer = shape_.kinds[kind];
     const std::vector<Step>& steps =
         slot.kind == SlotKind::backward ? layer.work.backward : layer.split.input_gradient;
     if (!is_again) {
@@ -267,6 +288,7 @@ class StageBody {
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
     write(layer.recomputed, layer.work, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
+    data_.enter_again(layer_units_[kind], slot.micro_batch - through(slot.chunk).first);
     write(steps, layer.work, Direction::backward);
     writer_.op(kCompute, "recomputed activations", Free{MemoryClass::activations, again});
   }
@@ -275,6 +297,9 @@ class StageBody {
     tensor_.write(steps, direction, stream_bytes(run_, work));
   }
 
+  [[nodiscard]] std::size_t kind_at(std::int32_t chunk, std::int64_t i) const {
+    return shape_.kind_of_layer[static_cast<std::size_t>(shape_.layer_number(chunk, i))];
+  }
   [[nodiscard]] const LayerShape& layer_at(std::int32_t chunk, std::int64_t i) const {
     return shape_.layer(shape_.layer_number(chunk, i));
   }
@@ -296,19 +321,24 @@ class StageBody {
     return run_.parallel.zero == 3 ? work.parameters : work.trained();
   }
 
-  // What the head multiplies with. A tied table that ZeRO-3 dropped after the embedding comes
-  // again.
-  [[nodiscard]] std::int64_t head_parameters() const {
-    const bool is_dropped =
-        run_.model.tied_embeddings && run_.parallel.zero == 3 && run_.parallel.pipeline == 1;
+  [[nodiscard]] std::int64_t in_experts(const Work& work) const {
+    return run_.parallel.zero == 3 ? work.expert_parameters : work.trained_experts();
+  }
+
+  // What the head multiplies with besides its own: a tied table that ZeRO-3 dropped after the
+  // embedding comes again.
+  [[nodiscard]] std::int64_t dropped_table() const {
+    const bool is_dropped = run_.model.tied_embeddings && run_.parallel.zero == 3 &&
+                            run_.parallel.pipeline == 1 && reshards_after_forward(run_);
     const std::int64_t tensor = run_.parallel.tensor;
     const std::int64_t rows = padded_vocabulary(run_.model.vocabulary, tensor) / tensor;
-    return gathered(shape_.head) + (is_dropped ? rows * run_.model.hidden : 0);
+    return is_dropped ? rows * run_.model.hidden : 0;
   }
 
   // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
   // stages end one by one they are all summed over replicas at once, before the update.
-  void accumulate(std::int64_t parameters, bool is_final, std::int64_t in_experts = 0) {
+  void accumulate(std::int64_t parameters, std::int64_t tensors, bool is_final,
+                  std::int64_t in_experts = 0) {
     if (parameters == 0) {
       return;
     }
@@ -321,29 +351,34 @@ class StageBody {
           MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
     }
     if (!is_slanted_) {
-      gradients_ready(parameters, in_experts, is_final);
+      gradients_ready(parameters, tensors, in_experts, is_final);
     }
   }
 
   // Experts on a grid of their own have other holders than the rest of a layer.
-  void enter(const Work& work, bool is_forward, std::int32_t micro_batch) {
-    const std::int64_t in_experts =
-        run_.parallel.zero == 3 ? work.expert_parameters : work.trained_experts();
-    data_.enter(gathered(work) - in_experts, is_forward, micro_batch);
-    if (expert_data_ && in_experts > 0) {
-      expert_data_->enter(in_experts, is_forward, micro_batch);
-    }
-  }
-  void leave() {
-    data_.leave();
+  void enter(std::size_t kind, bool is_forward, std::int32_t micro_batch) {
+    data_.enter(layer_units_[kind], is_forward, micro_batch);
     if (expert_data_) {
-      expert_data_->leave();
+      expert_data_->enter(expert_units_[kind], is_forward, micro_batch);
     }
   }
-  void gradients_ready(std::int64_t parameters, std::int64_t in_experts, bool is_final) {
-    data_.gradients_ready(parameters - in_experts, is_final);
+  void leave(bool is_forward) {
+    data_.leave(is_forward);
+    if (expert_data_) {
+      expert_data_->leave(is_forward);
+    }
+  }
+  void leave_micro_batch() {
+    data_.leave_micro_batch();
+    if (expert_data_) {
+      expert_data_->leave_micro_batch();
+    }
+  }
+  void gradients_ready(std::int64_t parameters, std::int64_t tensors, std::int64_t in_experts,
+                       bool is_final) {
+    data_.gradients_ready(parameters - in_experts, tensors, is_final);
     if (expert_data_ && in_experts > 0) {
-      expert_data_->gradients_ready(in_experts, is_final);
+      expert_data_->gradients_ready(in_experts, 0, is_final);
     }
   }
   void finish_gradients() {
@@ -396,6 +431,10 @@ class StageBody {
   StreamIndex beside_ = kCompute;  // collectives of passes that run as a pair
   bool is_slanted_;                // stages end a step one after the other
   SplitBackward split_head_;
+  GatherUnit embedding_unit_;
+  std::vector<GatherUnit> layer_units_;   // by kind; without experts on a grid of their own
+  std::vector<GatherUnit> expert_units_;  // those, likewise
+  GatherUnit head_unit_;
   std::vector<std::int64_t> backwards_done_;  // whole or up to the input's gradient, by chunk
   std::vector<std::int64_t> gradients_done_;  // of weights, likewise
 };

@@ -55,6 +55,10 @@ class NodeTopology {
   /// The links from a NIC to a GPU.
   virtual void append_from_nic(std::size_t /*nic*/, std::size_t /*gpu*/,
                                std::vector<LinkId>& /*links*/) const {}
+  /// The links from a GPU to the processors of its host, and back; none where this topology does
+  /// not have them (NodeWiring::joins_host).
+  virtual void append_to_host(std::size_t /*gpu*/, std::vector<LinkId>& /*links*/) const {}
+  virtual void append_from_host(std::size_t /*gpu*/, std::vector<LinkId>& /*links*/) const {}
   /// The rings that NCCL would build over these GPUs; the shares add up to one. Behind a switch one
   /// ring fills every port. REQUIRES: members ascend.
   [[nodiscard]] virtual std::vector<RingOrder> rings(
@@ -81,6 +85,8 @@ class NodeWiring {
   }
   /// Whether GPUs reach one another over PCIe rather than NVLink or its like.
   [[nodiscard]] virtual bool is_pcie() const { return false; }
+  /// Whether its links lead from every GPU to a processor.
+  [[nodiscard]] virtual bool joins_host() const { return false; }
   /// Its own sourced numbers, named as in the table [node].
   [[nodiscard]] virtual std::vector<Fact> facts() const { return {}; }
   /// One node for people, in lines that end with a newline.

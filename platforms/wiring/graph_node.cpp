@@ -69,6 +69,14 @@ class SharedGraph {
   [[nodiscard]] const LinkGraph& graph() const { return graph_; }
   [[nodiscard]] const Routes& routes() const { return routes_; }
   [[nodiscard]] bool has_nic_links() const { return has_nic_links_; }
+  [[nodiscard]] bool joins_host() const {
+    for (std::size_t gpu = 0; gpu < graph_.counts().gpus; ++gpu) {
+      if (routes_.to_processor(gpu).empty()) {
+        return false;
+      }
+    }
+    return true;
+  }
   [[nodiscard]] std::size_t nic_of(std::size_t gpu) const { return nic_of_[gpu]; }
 
   /// Each set of members is searched once.
@@ -111,6 +119,12 @@ class GraphTopology : public NodeTopology {
                        std::vector<LinkId>& links) const override {
     append(nic_vertex(nic), gpu_vertex(gpu), links);
   }
+  void append_to_host(std::size_t gpu, std::vector<LinkId>& links) const override {
+    append_edges(shared_->routes().to_processor(gpu), links);
+  }
+  void append_from_host(std::size_t gpu, std::vector<LinkId>& links) const override {
+    append_edges(shared_->routes().from_processor(gpu), links);
+  }
   [[nodiscard]] std::vector<RingOrder> rings(
       const std::vector<std::size_t>& members) const override {
     std::vector<RingOrder> rings = shared_->rings(members);
@@ -122,7 +136,10 @@ class GraphTopology : public NodeTopology {
 
  private:
   void append(Vertex from, Vertex to, std::vector<LinkId>& links) const {
-    for (const std::size_t edge : shared_->routes().between(from, to)) {
+    append_edges(shared_->routes().between(from, to), links);
+  }
+  void append_edges(const std::vector<std::size_t>& edges, std::vector<LinkId>& links) const {
+    for (const std::size_t edge : edges) {
       links.push_back(LinkId(first_ + edge));
     }
   }
@@ -143,6 +160,7 @@ class GraphWiring : public NodeWiring {
 
   [[nodiscard]] std::string_view name() const override { return name_; }
   [[nodiscard]] bool is_pcie() const override { return is_pcie_; }
+  [[nodiscard]] bool joins_host() const override { return shared_->joins_host(); }
   [[nodiscard]] std::unique_ptr<NodeTopology> build(const NodePlace& place,
                                                     Network& network) const override {
     return std::make_unique<GraphTopology>(shared_, place, network);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <string_view>
 
 #include "sim/core/error.hpp"
@@ -79,6 +80,18 @@ std::vector<std::size_t> way_to(std::size_t target, const std::vector<Reached>& 
   }
   std::reverse(edges.begin(), edges.end());
   return edges;
+}
+
+std::optional<std::size_t> nearest_processor(const std::vector<Reached>& reached,
+                                             const LinkGraph& graph) {
+  std::optional<std::size_t> nearest;
+  for (std::size_t i = 0; i < graph.counts().cpus; ++i) {
+    const std::size_t cpu = graph.number_of(cpu_vertex(i));
+    if (reached[cpu].hops != kNowhere && (!nearest || reached[cpu].hops < reached[*nearest].hops)) {
+      nearest = cpu;
+    }
+  }
+  return nearest;
 }
 
 std::vector<std::size_t> reversed(const std::vector<std::size_t>& edges) {
@@ -158,12 +171,20 @@ BytesPerSecond LinkGraph::rate_between(Vertex a, Vertex b) const {
 }
 
 Routes::Routes(const LinkGraph& graph)
-    : gpus_(graph.counts().gpus), ends_(gpus_ + graph.counts().nics), routes_(ends_ * ends_) {
+    : gpus_(graph.counts().gpus),
+      ends_(gpus_ + graph.counts().nics),
+      routes_(ends_ * ends_),
+      to_processor_(gpus_),
+      from_processor_(gpus_) {
   for (std::size_t from = 0; from < gpus_; ++from) {  // GPUs have the lowest numbers, then NICs
     const std::vector<Reached> reached = reach_from(from, graph);
     for (std::size_t to = from + 1; to < ends_; ++to) {
       routes_[from * ends_ + to] = way_to(to, reached, graph);
       routes_[to * ends_ + from] = reversed(routes_[from * ends_ + to]);
+    }
+    if (const auto cpu = nearest_processor(reached, graph)) {
+      to_processor_[from] = way_to(*cpu, reached, graph);
+      from_processor_[from] = reversed(to_processor_[from]);
     }
   }
 }

@@ -89,11 +89,20 @@ class Routes {
 
   /// Edges in order; none where there is no way.
   [[nodiscard]] const std::vector<std::size_t>& between(Vertex from, Vertex to) const;
+  /// From a GPU to the nearest processor, and from there back; none where there is no way.
+  [[nodiscard]] const std::vector<std::size_t>& to_processor(std::size_t gpu) const {
+    return to_processor_[gpu];
+  }
+  [[nodiscard]] const std::vector<std::size_t>& from_processor(std::size_t gpu) const {
+    return from_processor_[gpu];
+  }
 
  private:
   std::size_t gpus_;
   std::size_t ends_;  // GPUs, then NICs
   std::vector<std::vector<std::size_t>> routes_;
+  std::vector<std::vector<std::size_t>> to_processor_;  // by GPU
+  std::vector<std::vector<std::size_t>> from_processor_;
 };
 
 }  // namespace foretrain

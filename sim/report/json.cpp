@@ -82,6 +82,11 @@ void add_memory(const Prediction& prediction, Json& json) {
   if (!prediction.fitting.empty()) {
     json["would_fit"] = prediction.fitting;
   }
+  if (prediction.host) {
+    json["host_memory"] = {{"used_bytes", prediction.host->used.value},
+                           {"capacity_bytes", prediction.host->capacity.value},
+                           {"fits", prediction.host->fits()}};
+  }
   if (prediction.generation) {
     json["generation"] = json_of(*prediction.generation);
   }

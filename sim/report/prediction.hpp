@@ -22,6 +22,13 @@ struct RoleMemory {
   [[nodiscard]] bool fits() const { return peak.total() <= capacity; }
 };
 
+/// What the ranks of one node hold in the memory of their host; of the node that holds most.
+struct HostMemory {
+  Bytes used;
+  Bytes capacity;
+  [[nodiscard]] bool fits() const { return used <= capacity; }
+};
+
 /// How the simulation was carried out.
 struct SimulationFacts {
   std::size_t ranks = 0;
@@ -84,6 +91,7 @@ struct Prediction {
   std::optional<Interval> interval;  ///< of step_time, when errors of such predictions are known
   Breakdown breakdown;
   std::vector<RoleMemory> memory;
+  std::optional<HostMemory> host;              ///< where something is offloaded
   std::optional<GenerationMemory> generation;  ///< where the run has such a table
   std::vector<std::string> fitting;            ///< what would make it fit, where it does not
   std::vector<std::pair<std::string, Breakdown>> by_role;

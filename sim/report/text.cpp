@@ -74,7 +74,8 @@ double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
 
 bool Prediction::fits() const {
   return std::all_of(memory.begin(), memory.end(),
-                     [](const RoleMemory& role) { return role.fits(); });
+                     [](const RoleMemory& role) { return role.fits(); }) &&
+         (!host || host->fits());
 }
 
 std::string memory_text(const Prediction& prediction) {
@@ -90,6 +91,11 @@ std::string memory_text(const Prediction& prediction) {
     }
     text += fmt::format(" {:>8.2f} {:>8.2f}{}\n", gigabytes(role.peak.total()),
                         gigabytes(role.capacity), role.fits() ? "" : "  does not fit");
+  }
+  if (prediction.host) {
+    const HostMemory& host = *prediction.host;
+    text += fmt::format("host memory of a node: {:.2f} of {:.2f} GB{}\n", gigabytes(host.used),
+                        gigabytes(host.capacity), host.fits() ? "" : "  does not fit");
   }
   for (const std::string& change : prediction.fitting) {
     text += change + "\n";

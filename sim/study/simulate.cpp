@@ -72,6 +72,12 @@ std::string layout_of_text(const Run& run) {
   if (!(parallel.grid.order == usual.order)) {
     text += fmt::format("   order {}", name_of(parallel.grid.order));
   }
+  if (run.sharding.averages()) {
+    text += fmt::format("   averaged every {} steps", run.sharding.average_every);
+  }
+  if (run.offload.optimizer) {
+    text += fmt::format("   offloaded: optimizer{}", run.offload.parameters ? ", parameters" : "");
+  }
   return text + fmt::format("   stack {}", run.stack.name);
 }
 
@@ -81,6 +87,28 @@ std::vector<RoleMemory> memory_of(const Run& run, const Program& program,
   for (const Rank rank : representative_ranks(program)) {
     memory.push_back({program.body_of(rank).name, memory_capacity(run),
                       memory_peak(memory_curve(program, timeline, rank))});
+  }
+  return memory;
+}
+
+/// Of the node whose ranks hold most of its host's memory, and that of the smallest host.
+std::optional<HostMemory> host_memory_of(const Run& run, const Program& program) {
+  if (!run.offload.optimizer) {
+    return std::nullopt;
+  }
+  std::map<std::size_t, Bytes> by_node;
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    const auto per_node = static_cast<std::size_t>(run.cluster.gpus_per_node);
+    by_node[program.ranks[rank].device.index() / per_node] +=
+        program.body_of(Rank(rank)).host_bytes;
+  }
+  HostMemory memory;
+  for (const auto& [node, bytes] : by_node) {
+    memory.used = std::max(memory.used, bytes);
+  }
+  memory.capacity = run.cluster.kinds().front()->host->memory.value;
+  for (const Cluster* kind : run.cluster.kinds()) {
+    memory.capacity = std::min(memory.capacity, kind->host->memory.value);
   }
   return memory;
 }
@@ -189,6 +217,7 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
     prediction.by_role.emplace_back(program.body_of(rank).name, breakdown(program, timeline, rank));
   }
   prediction.memory = memory_of(run, program, timeline);
+  prediction.host = host_memory_of(run, program);
   if (run.generation) {
     prediction.generation = generation_memory(run);
   }

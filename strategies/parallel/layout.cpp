@@ -72,6 +72,11 @@ std::vector<Rank> Layout::shard_group(std::size_t tensor_index, std::size_t grou
   return neighbours(tensor_index, group * shard, shard, stage);
 }
 
+std::vector<Rank> Layout::secondary_group(std::size_t tensor_index, std::size_t group,
+                                          std::size_t stage) const {
+  return neighbours(tensor_index, group * secondary, secondary, stage);
+}
+
 std::vector<Rank> Layout::replica_group(std::size_t tensor_index, std::size_t offset,
                                         std::size_t stage) const {
   return with_twin(stage, [&](std::size_t holder) {

@@ -24,7 +24,8 @@ struct Layout {
   std::size_t context = 1;  ///< of the replicas, neighbours that share a sequence; divides data
   std::size_t shard = 1;    ///< of the replicas, neighbours that share model states; divides data
   RankOrder order = {};
-  std::size_t copies = 1;  ///< 2: stage s and stage pipeline - 1 - s hold the same parameters
+  std::size_t copies = 1;     ///< 2: stage s and stage pipeline - 1 - s hold the same parameters
+  std::size_t secondary = 0;  ///< of who shares states, who backward gathers from; 0: all of them
 
   [[nodiscard]] std::size_t num_ranks() const { return tensor * data * pipeline; }
   [[nodiscard]] Rank rank(std::size_t tensor_index, std::size_t data_index,
@@ -75,6 +76,8 @@ struct Layout {
                                                 std::size_t stage) const;
   [[nodiscard]] std::vector<Rank> shard_group(std::size_t tensor_index, std::size_t group,
                                               std::size_t stage) const;
+  [[nodiscard]] std::vector<Rank> secondary_group(std::size_t tensor_index, std::size_t group,
+                                                  std::size_t stage) const;
   /// The ranks that hold the same shard, likewise.
   [[nodiscard]] std::vector<Rank> replica_group(std::size_t tensor_index, std::size_t offset,
                                                 std::size_t stage) const;

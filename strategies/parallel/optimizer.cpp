@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "strategies/parallel/expert.hpp"
+#include "strategies/parallel/offload.hpp"
 #include "strategies/pipeline/split_backward.hpp"
 
 namespace foretrain {
@@ -115,7 +116,22 @@ void write_kernels(const Run& run, const std::vector<ParameterTensor>& tensors,
   }
 }
 
+// 16-bit copies on every rank: what stays gathered, and the secondary shard that backward gathers
+// from: 2 psi / g (Wang et al. 2023, ZeRO++, section 3.2).
+Bytes gathered_copies(const Run& run, const StageShape& shape) {
+  const auto persistent = static_cast<double>(persistent_parameters(run, shape));
+  const double secondary = run.sharding.secondary_shard
+                               ? static_cast<double>(shape.parameters) /
+                                     static_cast<double>(*run.sharding.secondary_shard)
+                               : 0;
+  return whole(persistent + secondary, gathered_size(run));
+}
+
 }  // namespace
+
+Bytes own_update_traffic(const Run& run, const StageShape& shape) {
+  return Bytes(average(optimizer_of(run).traffic, trained_tensors(run, shape), state_sizes(run)));
+}
 
 std::vector<ParameterTensor> trained_tensors(const Run& run, const StageShape& shape) {
   std::vector<ParameterTensor> tensors;
@@ -168,17 +184,34 @@ Bytes update_traffic(const Run& run, const StageShape& shape) {
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer) {
   const double count = static_cast<double>(shape.trained());
   const double shard = updated(run, shape);
+  const bool is_away = run.offload.optimizer;  // on the host
   writer.resident(MemoryClass::parameters,
-                  whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
+                  run.offload.parameters
+                      ? Bytes(0)
+                      : whole(run.parallel.zero == 3 ? shard : count, parameter_bytes(run)));
+  if (const Bytes copies = gathered_copies(run, shape); copies > Bytes(0)) {
+    writer.resident(MemoryClass::parameters, copies);
+  }
   if (const Bytes frozen = frozen_bytes(run, shape); frozen > Bytes(0)) {
     writer.resident(MemoryClass::parameters, frozen);
   }
-  writer.resident(MemoryClass::gradients,
-                  whole(shards_gradients(run) ? shard : count, gradient_size(run)));
+  if (is_away && shards_gradients(run)) {  // one bucket fills while another leaves
+    writer.resident(MemoryClass::gradients,
+                    std::min(2.0 * gradient_bucket(run), whole(count, gradient_size(run))));
+  } else {
+    writer.resident(MemoryClass::gradients,
+                    whole(shards_gradients(run) ? shard : count, gradient_size(run)));
+  }
   if (const Bytes copy = main_gradient_bytes(run); copy > Bytes(0)) {
     writer.resident(MemoryClass::gradients, whole(shard, copy));
   }
-  writer.resident(MemoryClass::optimizer, whole(shard, optimizer_state_bytes(run, shape)));
+  writer.resident(MemoryClass::optimizer,
+                  is_away ? Bytes(0) : whole(shard, optimizer_state_bytes(run, shape)));
+  if (run.sharding.averages()) {  // outer parameters and their momentum, in fp32
+    writer.resident(MemoryClass::optimizer,
+                    whole(count / static_cast<double>(run.summed_replicas()), Bytes(8)));
+  }
+  writer.host(host_bytes(run, shape));
   writer.resident(MemoryClass::context, run.stack.context.value);
   if (run.stack.communicators.value > Bytes(0) && run.num_gpus() > 1) {
     writer.resident(MemoryClass::communicators, run.stack.communicators.value);
@@ -214,6 +247,9 @@ void write_update(const Run& run, const StageShape& shape, BodyWriter& writer) {
   if (const auto group = norm_group(run)) {  // ZeRO's own sum of one number is left out
     writer.op(kCompute, "gradient norm all-reduce",
               Collective{CollectiveKind::all_reduce, *group, Bytes(4)});
+  }
+  if (run.offload.optimizer) {
+    return;
   }
   writer.label("optimizer");
   const std::vector<ParameterTensor> tensors = trained_tensors(run, shape);

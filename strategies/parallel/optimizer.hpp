@@ -25,6 +25,8 @@ namespace foretrain {
 /// its framework does around it (unscaling, casts); another optimizer's pass takes the place of
 /// Adam's.
 [[nodiscard]] Bytes update_traffic(const Run& run, const StageShape& shape);
+/// Of the optimizer's own pass, without what a framework does around it.
+[[nodiscard]] Bytes own_update_traffic(const Run& run, const StageShape& shape);
 
 /// Declares what is held from before the step until after it.
 void hold_model_states(const Run& run, const StageShape& shape, BodyWriter& writer);

@@ -321,11 +321,6 @@ TEST_CASE("gpus are part of a node or whole nodes, and not said twice", "[strate
 
 TEST_CASE("what ZeRO cannot do is refused", "[strategies]") {
   CHECK(
-      run_error("pipeline = 4", "pipeline = 4\nvirtual_stages = 11\nzero = 3") ==
-      R"(run.toml:14:8: parallel.zero: zero 3 with virtual_stages 11 is not modelled; use zero 1 or virtual_stages 1
-  zero = 3
-         ^)");
-  CHECK(
       run_error("pipeline = 4", "pipeline = 4\nzero = 3\nshard = 5") ==
       R"(run.toml:14:9: parallel.shard: shard 5 does not divide the 12 ranks that hold the same parameters
   shard = 5
