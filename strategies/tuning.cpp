@@ -90,7 +90,7 @@ class CheckTuning {
            "model '" + run_.model.name +
                "' ties embedding and head: freeze both of them or neither");
     }
-    if (!tuning_of(run_, ModelPart::layers).has_backward) {
+    if (!tuning_of(run_, ModelPart::layers).has_backward && !is_frozen(run_, ModelPart::head)) {
       head_alone();
     }
   }

@@ -117,17 +117,37 @@ TEST_CASE("fine-tuning that makes no sense is refused", "[strategies]") {
   CHECK(error("lora = { rank = 16, targets = [\"qkv\", \"mlp\"] }\nweight_dtype = \"nf4\"") == "");
   CHECK(
       error("lora = { rank = 16, targets = [\"qvk\"] }") ==
-      R"(run.toml:9:33: training.lora.targets[0]: expected one of qkv, projection, mlp, experts, head; got 'qvk'; did you mean 'qkv'?
+      R"(run.toml:9:32: training.lora.targets[0]: expected one of qkv, projection, mlp, experts, head; got 'qvk'; did you mean 'qkv'?
   lora = { rank = 16, targets = ["qvk"] }
                                  ^)");
   CHECK(
       error("lora = { rank = 16, targets = [\"experts\"] }") ==
-      R"(run.toml:9:1: training.lora: no linear layer of model 'GPT-NeoX-20B' is a target 'experts'
+      R"(run.toml:9:8: training.lora: no linear layer of model 'gpt-neox-20b' is a target 'experts'
   lora = { rank = 16, targets = ["experts"] }
-  ^)");
+         ^)");
   CHECK(error("frozen = [\"embedding\", \"layers\", \"head\"]") ==
         R"(run.toml:9:10: training.frozen: with all of these frozen nothing is trained
   frozen = ["embedding", "layers", "head"]
+           ^)");
+  CHECK(error("frozen = \"head\"") ==
+        R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got "head" (text)
+  frozen = "head"
+           ^)");
+  CHECK(error("frozen = []") ==
+        R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got an empty one
+  frozen = []
+           ^)");
+  CHECK(error("frozen = [\"embedding\", \"layers\"]") ==
+        R"(run.toml:9:10: training.frozen: with embedding and layers frozen no stage but the last has a backward pass, which pipeline 4 does not model; use pipeline 1
+  frozen = ["embedding", "layers"]
+           ^)");
+  CHECK(error("weight_dtype = \"nf4\"\nfrozen = [\"layers\"]", "zero = 3\n") ==
+        R"(run.toml:9:16: training.weight_dtype: quantised weights with zero 3 are not modelled; use zero 0, 1 or 2
+  weight_dtype = "nf4"
+                 ^)");
+  CHECK(error("lora = { rank = 4 }\nfrozen = [\"head\"]") ==
+        R"(run.toml:10:10: training.frozen: lora freezes all but its adapters already; remove frozen
+  frozen = ["head"]
            ^)");
   CHECK(error("frozen = [\"head\", \"head\"]") ==
         R"(run.toml:9:19: training.frozen[1]: 'head' stands there twice
