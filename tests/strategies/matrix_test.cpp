@@ -10,6 +10,7 @@
 #include "sim/core/error.hpp"
 #include "sim/core/random.hpp"
 #include "sim/study/simulate.hpp"
+#include "strategies/compress/compressor.hpp"
 #include "strategies/lower.hpp"
 #include "strategies/optimizer/optimizer.hpp"
 #include "strategies/parallel/context/kind.hpp"
@@ -77,6 +78,17 @@ std::vector<Axis> axes() {
         "recompute = \"full\"\nrecompute_every = 2"}},
       {"training", with_names("optimizer = \"", optimizers())},
       {"training", {"", "", "precision = \"fp16\"", "precision = \"fp32\"", "precision = \"fp8\""}},
+      {"training", {"", "", "", "lora = { rank = 8 }", "frozen = [\"embedding\"]"}},
+      {"sharding",
+       {"", "", "gather_unit = \"tensor\"", "reshard_after_forward = false", "secondary_shard = 4",
+        "average_every = 4", "units_in_flight = 3", "persistence_threshold = \"1 KiB\""}},
+      {"offload", {"", "", "optimizer = true", "optimizer = true\nparameters = true"}},
+      {"compression", with_names("gradients = { method = \"", compressors(), "\" }")},
+      {"compression", with_names("parameters = { method = \"", compressors(), "\" }")},
+      {"compression",
+       {"", "", "tensor = { method = \"block-int8\" }", "tensor = { method = \"entropy\" }"}},
+      {"compression", {"", "", "pipeline = { method = \"cast\", to = \"fp8\" }"}},
+      {"compression", {"", "", "experts = { method = \"block-int8\", chunks = 2 }"}},
   };
 }
 
@@ -92,6 +104,9 @@ micro_batch = 1
     return found == lines.end() ? "" : found->second;
   };
   text += of("training") + "[parallel]\n" + of("parallel");
+  for (const char* table : {"sharding", "offload", "compression"}) {
+    text += "[" + std::string(table) + "]\n" + of(table);
+  }
   return text + R"([model]
 name = "small"
 source = "a test"
@@ -107,8 +122,8 @@ position = "rotary"
 )" + std::string(model);
 }
 
-/// Draws one choice on each axis; half of the time an axis is left alone, so that runs are not all
-/// refused.
+/// Draws one choice on each axis; two times of three an axis is left alone, so that runs are not
+/// all refused.
 std::string draw(std::uint64_t number, const std::vector<Axis>& all) {
   std::uint64_t draws = 0;
   const auto below = [&](std::size_t most) {
@@ -118,7 +133,7 @@ std::string draw(std::uint64_t number, const std::vector<Axis>& all) {
   const std::string_view model = kModels[below(kModels.size())];
   for (const Axis& axis : all) {
     const std::string& choice = axis.choices[below(axis.choices.size())];
-    if (below(2) == 0 && !choice.empty()) {
+    if (below(3) == 0 && !choice.empty()) {
       lines[axis.table] += choice + "\n";
     }
   }
@@ -126,13 +141,13 @@ std::string draw(std::uint64_t number, const std::vector<Axis>& all) {
 }
 
 // Products of the model's passes on all GPUs, without attention's fused kernels (whose FLOPs depend
-// on how a sequence is cut) and without the optimizer's own.
+// on how a sequence is cut) and without those of optimizers and compressors.
 Flops products(const Program& program) {
   Flops sum;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
     for_every_op(program, Rank(rank), [&](const Op& op) {
       const auto* kernels = std::get_if<Kernels>(&op.action);
-      if (kernels == nullptr || op.phase == Phase::optimizer) {
+      if (kernels == nullptr || op.phase == Phase::optimizer || op.phase == Phase::compression) {
         return;
       }
       for (const Kernel& kernel : program.kernel_lists[kernels->list.index()]) {
@@ -147,6 +162,9 @@ Flops products(const Program& program) {
 /// The same work on one GPU.
 Run alone(Run run) {
   run.parallel = {};
+  run.sharding = {};
+  run.offload = {};
+  run.compression = {};
   run.nodes = 1;
   run.gpus = 1;
   return run;
@@ -175,9 +193,12 @@ void check_conserved(const Run& run) {
   CHECK_NOTHROW(verify(program));
   const double whole = products(lower(alone(run))).value;
   const double spread = products(program).value;
-  // What runs again on every rank adds less than its share of a layer.
+  // What runs again on every rank of a tensor-parallel group: the router, and the narrow halves of
+  // adapters, whose r columns are little beside the 128 of the model.
+  const double adapters =
+      run.training.tuning.lora_rank > 0 ? 0.02 * static_cast<double>(run.parallel.tensor - 1) : 0.0;
   CHECK(spread >= whole * (1 - 1e-9));
-  CHECK(spread <= whole * (1 + router_again(run)) * (1 + 1e-9));
+  CHECK(spread <= whole * (1 + router_again(run) + adapters) * (1 + 1e-9));
   const Simulation simulation = simulate(run);
   const Breakdown& parts = simulation.prediction.breakdown;
   CHECK(parts.total() == parts.step);
@@ -196,7 +217,8 @@ TEST_CASE("every combination is played and conserves its work, or is refused wit
   std::size_t refused = 0;
   std::set<std::string> schedules;
   std::set<std::string> optimizers_played;
-  for (std::uint64_t number = 0; number < 700; ++number) {
+  std::set<std::string> compressors_played;
+  for (std::uint64_t number = 0; number < 1500; ++number) {
     const std::string text = draw(number, all);
     INFO(text);
     config::Sources sources;
@@ -207,6 +229,11 @@ TEST_CASE("every combination is played and conserves its work, or is refused wit
       ++played;
       schedules.insert(run.parallel.schedule);
       optimizers_played.insert(run.training.optimizer);
+      for (const WirePlace place : kWirePlaces) {
+        if (const WireCompression* how = run.compression.at(place)) {
+          compressors_played.insert(std::string(how->method->name));
+        }
+      }
     } catch (const ConfigError& error) {
       ++refused;
       for (const Diagnostic& diagnostic : error.diagnostics()) {
@@ -216,8 +243,9 @@ TEST_CASE("every combination is played and conserves its work, or is refused wit
       }
     }
   }
-  CHECK(played > 200);
-  CHECK(refused > 100);
+  CHECK(played > 300);
+  CHECK(refused > 300);
+  CHECK(compressors_played.size() == compressors().size());
   CHECK(schedules.size() == pipeline_schedules().size());
   CHECK(optimizers_played.size() == optimizers().size());
 }
