@@ -220,7 +220,7 @@ class CaseWriter {
   void settle_layout() {
     const std::int64_t pipeline = tree_.count("parallel.pipeline", 1);
     if (tree_.count("parallel.expert", 1) > 1 && refusal_.empty()) {
-      refusal_ = "expert parallelism is not modelled";
+      refusal_ = "a table does not say what the experts of a model are; a run file can";
     }
     tree_.drop("parallel.expert");
     drop_if("parallel.context", tree_.count("parallel.context", 1) == 1);

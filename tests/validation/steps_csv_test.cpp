@@ -181,7 +181,8 @@ TEST_CASE("rates become what the run file calls them", "[steps_csv]") {
 }
 
 TEST_CASE("what cannot be expressed says why", "[steps_csv]") {
-  CHECK(OneRow().with("ep", "8").read().refusal == "expert parallelism is not modelled");
+  CHECK(OneRow().with("ep", "8").read().refusal ==
+        "a table does not say what the experts of a model are; a run file can");
   CHECK(OneRow().with("offload", "optimizer (CPU AdamW)").read().refusal ==
         "offload to the host is not modelled");
   CHECK(OneRow().with("offload", "none").read().is_expressible());
