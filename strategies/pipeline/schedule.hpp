@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "strategies/pipeline/bubble.hpp"
+
 namespace foretrain {
 
 /// Zero-bubble schedules split a backward in two: what the stage before waits for, and the weight
@@ -72,6 +74,7 @@ struct PipelineSchedule {
   std::string_view sentence;
   ScheduleFunction order;
   AcceptFunction refuse;
+  const BubbleForm* bubble;  ///< its closed form; null where only a bound is known
   StepEnd end = StepEnd::together;
   ChunkPlacement placement = ChunkPlacement::round_robin;
   std::int32_t chunks = 0;  ///< per stage, where the schedule leaves no choice

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "models/blocks/blocks.hpp"
 #include "sim/study/simulate.hpp"
 
 namespace foretrain {
@@ -53,6 +54,8 @@ struct Explanation {
 [[nodiscard]] Chapter explain_communication(const Run& run, const Simulation& simulation);
 [[nodiscard]] Chapter explain_pipeline(const Run& run, const Simulation& simulation);
 
+/// The kernel that a step runs; nothing for what it sends.
+[[nodiscard]] std::optional<Kernel> kernel_of(const Step& step);
 /// "387.9 PFLOP": four significant digits and an SI prefix.
 [[nodiscard]] std::string si(double value, const std::string& unit);
 /// A count as a formula shows it: "20.55 G", "2048".

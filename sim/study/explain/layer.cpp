@@ -11,6 +11,26 @@
 namespace foretrain {
 namespace {
 
+template <class Shape>
+constexpr bool is_kernel = std::is_same_v<Shape, Gemm> || std::is_same_v<Shape, FlashAttention> ||
+                           std::is_same_v<Shape, MemoryBound>;
+
+}  // namespace
+
+std::optional<Kernel> kernel_of(const Step& step) {
+  return std::visit(
+      [](const auto& shape) -> std::optional<Kernel> {
+        if constexpr (is_kernel<std::decay_t<decltype(shape)>>) {
+          return Kernel{NameId(0), shape};
+        } else {
+          return std::nullopt;
+        }
+      },
+      step.what);
+}
+
+namespace {
+
 Term term_of(const Gemm& gemm) {
   const std::string batch = gemm.batch > 1 ? fmt::format("{} x ", gemm.batch) : "";
   Term term;
@@ -41,22 +61,6 @@ Term term_of(const MemoryBound& kernel) {
 template <class Other>
 Term term_of(const Other&) {
   return {};
-}
-
-template <class Shape>
-constexpr bool is_kernel = std::is_same_v<Shape, Gemm> || std::is_same_v<Shape, FlashAttention> ||
-                           std::is_same_v<Shape, MemoryBound>;
-
-std::optional<Kernel> kernel_of(const Step& step) {
-  return std::visit(
-      [](const auto& shape) -> std::optional<Kernel> {
-        if constexpr (is_kernel<std::decay_t<decltype(shape)>>) {
-          return Kernel{NameId(0), shape};
-        } else {
-          return std::nullopt;
-        }
-      },
-      step.what);
 }
 
 Term explained(const Step& step, const Kernel& kernel, const Gpu& gpu) {

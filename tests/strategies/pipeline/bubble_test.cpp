@@ -1,7 +1,5 @@
 // The bubble of every schedule, played by the engine with communication that costs nothing.
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
-
 #include "sim/engine/engine.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/fake_costs.hpp"
@@ -29,46 +27,6 @@ double bubble(const PipelineSchedule& schedule, const PipelineShape& shape, Slot
   return step_time(schedule, shape, times) - passes(schedule, shape) * times.all().value;
 }
 
-/// The closed form of a schedule's bubble per stage before the last, in passes through one chunk,
-/// and from how many micro-batches on it holds.
-struct ClosedForm {
-  Seconds (*bubble)(const SlotTimes& times);
-  std::int32_t (*least_micro_batches)(std::int32_t stages) = [](std::int32_t) { return 1; };
-  std::int32_t (*times_over)(std::int32_t stages) = [](std::int32_t p) { return p - 1; };
-  bool holds_for_equal_passes_only = false;  ///< and is an upper bound else
-};
-
-std::int32_t as_many_as_stages(std::int32_t stages) { return stages; }
-std::int32_t twice_less_one(std::int32_t stages) { return 2 * stages - 1; }
-
-Seconds all_passes(const SlotTimes& t) { return t.all(); }
-Seconds zb_1p(const SlotTimes& t) { return t.forward + t.input_gradient - t.weight_gradient; }
-Seconds zb_h2(const SlotTimes& t) { return t.forward + t.input_gradient - 2.0 * t.weight_gradient; }
-// Where F is between W and B: on the way through the p - 1 other stages a gradient waits twice for
-// an input gradient while a stage has a weight gradient to do meanwhile.
-Seconds zb_v_form(const SlotTimes& t) { return 2.0 * (t.input_gradient - t.weight_gradient); }
-// F&B + B - 3 W where F&B is one after the other and B a whole backward.
-Seconds dual_form(const SlotTimes& t) {
-  return t.forward + 2.0 * t.backward() - 3.0 * t.weight_gradient;
-}
-
-// Narayanan et al., SC'21, section 2.2: p - 1 forwards and backwards of one chunk pass before the
-// last stage starts and after it ends. Qi et al. 2024, table 2: with split backwards a stage does
-// weight gradients meanwhile. DualPipe: the table of its open repository, p / 2 - 1 times, folded
-// p - 1 times.
-const std::map<std::string_view, ClosedForm> kClosedForms = {
-    {"1f1b", {all_passes}},
-    {"gpipe", {all_passes}},
-    {"interleaved-1f1b", {all_passes}},
-    {"breadth-first", {all_passes, as_many_as_stages}},
-    {"zb-h1", {zb_1p, as_many_as_stages}},
-    {"interleaved-zb", {zb_1p, as_many_as_stages}},
-    {"zb-2p", {zb_h2, twice_less_one}},
-    {"zb-v", {zb_v_form, twice_less_one}},
-    {"dualpipe", {dual_form, as_many_as_stages, [](std::int32_t p) { return p / 2 - 1; }, true}},
-    {"dualpipe-v", {dual_form, as_many_as_stages, [](std::int32_t p) { return p - 1; }, true}},
-};
-
 /// Bubble over that of 1F1B with as many stages, (p - 1)(F + B + W) of two chunks.
 double share_of_one_f_one_b(const char* schedule, std::int32_t stages, std::int32_t micro_batches) {
   const SlotTimes equal{Seconds(1), Seconds(1), Seconds(1)};
@@ -82,20 +40,19 @@ TEST_CASE("the bubble of every schedule is its closed form with free communicati
   const SlotTimes equal{Seconds(1e-3), Seconds(1e-3), Seconds(1e-3)};
   const SlotTimes recomputed{Seconds(1e-3), Seconds(2.1e-3), Seconds(0.9e-3)};
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    const auto form = kClosedForms.find(schedule.name);
     for (const SlotTimes& times : {kTimes, equal, recomputed}) {
       for (const std::int32_t p : {1, 2, 3, 4, 8}) {
         for (const std::int32_t v : {1, 2, 3}) {
           for (const std::int32_t m : {p, 2 * p, 3 * p}) {
             const PipelineShape shape{p, v, m};
             INFO(schedule.name << ": p = " << p << ", v = " << v << ", m = " << m);
-            if (form != kClosedForms.end() && !schedule.refuse(shape) &&
-                m >= form->second.least_micro_batches(p)) {
-              const double expected = form->second.times_over(p) * form->second.bubble(times).value;
+            if (schedule.bubble != nullptr && !schedule.refuse(shape) &&
+                m >= schedule.bubble->least_micro_batches(p)) {
+              const PassTimes passes{times.forward, times.input_gradient, times.weight_gradient};
+              const double expected = schedule.bubble->of(p, passes).value;
               const double found = bubble(schedule, shape, times);
               CHECK(found < expected + 1e-9);
-              if (times.input_gradient == equal.input_gradient ||
-                  !form->second.holds_for_equal_passes_only) {
+              if (times.input_gradient == equal.input_gradient || !schedule.bubble->is_bound) {
                 CHECK(found > expected - 1e-9);
               }
             }
@@ -110,7 +67,7 @@ TEST_CASE("every schedule has a closed form or a bound of its own", "[pipeline]"
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
     INFO(schedule.name);
     const bool is_bounded = schedule.name == "v-half" || schedule.name == "v-min";  // see below
-    CHECK(kClosedForms.contains(schedule.name) != is_bounded);
+    CHECK((schedule.bubble != nullptr) != is_bounded);
   }
 }
 
@@ -138,7 +95,8 @@ TEST_CASE("groups of more micro-batches than stages leave the bubble of interlea
             const PipelineShape shape{p, v, m, group};
             INFO(name << ": p = " << p << ", v = " << v << ", m = " << m << ", N = " << group);
             if (!schedule.refuse(shape)) {
-              const double expected = (p - 1) * kClosedForms.at(name).bubble(kTimes).value;
+              const PassTimes passes{kTimes.forward, kTimes.input_gradient, kTimes.weight_gradient};
+              const double expected = schedule.bubble->of(p, passes).value;
               CHECK(std::abs(bubble(schedule, shape, kTimes) - expected) < 1e-9);
             }
           }
