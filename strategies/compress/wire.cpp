@@ -12,22 +12,20 @@
 namespace foretrain {
 namespace {
 
-bool all_support(const Run& run, Dtype dtype) {
-  const std::vector<const Cluster*> kinds = run.cluster.kinds();
-  return std::all_of(kinds.begin(), kinds.end(),
-                     [dtype](const Cluster* kind) { return supports(kind->gpu, dtype); });
-}
-
-// GPUs multiply numbers of 4 bytes in tf32 where all of them can, else in fp32; where a GPU's file
-// has neither, as it does all else.
+// GPUs multiply numbers of 4 bytes in tf32 where all of them can, else in fp32, else in the type
+// that the run trains in.
 Dtype multiplied_as(const Run& run, Bytes width) {
-  const Dtype narrow = run.training.precision == Dtype::fp16 ? Dtype::fp16 : Dtype::bf16;
-  for (const Dtype wide : {Dtype::tf32, Dtype::fp32}) {
-    if (width >= Bytes(4) && all_support(run, wide)) {
-      return wide;
+  const auto all_support = [&run](Dtype dtype) {
+    const std::vector<const Cluster*> kinds = run.cluster.kinds();
+    return std::all_of(kinds.begin(), kinds.end(),
+                       [dtype](const Cluster* kind) { return supports(kind->gpu, dtype); });
+  };
+  for (const Dtype dtype : {Dtype::tf32, Dtype::fp32}) {
+    if (width >= Bytes(4) && all_support(dtype)) {
+      return dtype;
     }
   }
-  return narrow;
+  return run.training.precision == Dtype::fp16 ? Dtype::fp16 : Dtype::bf16;
 }
 
 // The mean weight matrix of the layers, hidden x columns: a factor of each has as many numbers in
