@@ -20,6 +20,9 @@ void add_slots(const Run& run, const Holders& holders, WirePlace place,
   if (place == WirePlace::parameters) {
     if (run.parallel.zero >= 1 && holders.shards > 1) {
       slots.push_back(holders.parameter_group);
+      if (run.sharding.secondary_shard) {
+        slots.push_back(kSecondaryGroup);
+      }
     }
     return;
   }

@@ -84,6 +84,35 @@ TEST_CASE("bytes between nodes are those that NICs send", "[compress]") {
   CHECK(bytes_between_nodes(small_run(1, 1, 4), lower(small_run(1, 1, 4))) == 0_B);
 }
 
+TEST_CASE("ZeRO++ leaves half of the forward gathers and a quarter of the sums between nodes",
+          "[compress]") {
+  // Wang et al. 2023: of 3 M between nodes (two gathers and a scatter of M = 2 bytes per parameter)
+  // 0.5 M + 0 (hpZ) + 0.25 M. A flat ring of eight GPUs crosses twice with 7/8 of M; the second hop
+  // of a sum crosses with half of it from each node.
+  Run run = small_run(1, 1, 8);
+  run.parallel.zero = 3;
+  run.stack.accumulation = Accumulation::separate_16_bit;
+  run.training.global_batch = run.training.micro_batch * 8;
+  for (const CollectiveKind kind : {CollectiveKind::all_gather, CollectiveKind::reduce_scatter}) {
+    run.collectives.push_back({kind, &collective_algorithm("ring"), {}});
+  }
+  const auto sent = [](const Run& one) { return bytes_between_nodes(one, lower(one)).value; };
+  const double whole = 2.0 * static_cast<double>(stage_shape(run, 0).parameters);
+  const double sums = 2 * 7.0 / 8 * whole;
+  const double plain = sent(run);
+  run.sharding.secondary_shard = 4;
+  const double forward = sent(run) - sums;
+  CHECK(plain - sums > 1.9 * forward);  // the embedding is not gathered again
+  WireCompression gathers = with("block-int8");
+  WireCompression sum = with("block-int4");
+  run.compression.places[static_cast<std::size_t>(WirePlace::parameters)] = gathers;
+  CHECK(sent(run) == Approx(0.5 * forward + sums).epsilon(0.01));
+  run.compression.places[static_cast<std::size_t>(WirePlace::gradients)] = sum;
+  CHECK(sent(run) == Approx(0.5 * forward + 0.25 * whole).epsilon(0.01));
+  run.sharding.secondary_shard.reset();
+  CHECK(sent(run) == Approx(0.5 * (plain - sums) + 0.25 * whole).epsilon(0.01));
+}
+
 TEST_CASE("a break-even is found between the rates, or said to be beyond them", "[compress]") {
   const auto until = [](double zero) {
     return [zero](BytesPerSecond rate) { return Seconds(zero - rate.value); };
