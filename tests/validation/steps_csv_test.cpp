@@ -184,7 +184,7 @@ TEST_CASE("what cannot be expressed says why", "[steps_csv]") {
   CHECK(OneRow().with("ep", "8").read().refusal ==
         "a table does not say what the experts of a model are; a run file can");
   CHECK(OneRow().with("offload", "optimizer (CPU AdamW)").read().refusal ==
-        "offload to the host is not modelled");
+        "a table does not say what of the host took part in an offloaded run; a run file can");
   CHECK(OneRow().with("offload", "none").read().is_expressible());
   CHECK(OneRow().with("heads", "").with("tp", "").read().refusal == "not stated: heads, tp");
 }
