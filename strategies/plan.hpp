@@ -124,6 +124,7 @@ struct RunFile {
   config::Position batch_position;
   config::Position sequence_position;
   config::Position precision_position;
+  config::Position offload_activations_position;
   config::Position tensor_position;
   config::Position pipeline_position;
   config::Position context_position;

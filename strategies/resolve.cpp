@@ -6,6 +6,7 @@
 #include "sim/config/catalogue.hpp"
 #include "strategies/architecture.hpp"
 #include "strategies/compress/check.hpp"
+#include "strategies/parallel/activation_offload.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/pipeline/keys.hpp"
 #include "strategies/plan.hpp"
@@ -70,6 +71,7 @@ class Check {
     gpu_kinds();
     check_state_widths(run_, diagnostics_);
     check_tuning(run_, diagnostics_);
+    check_activation_offload(file_, run_, diagnostics_);
     check_generation(run_, diagnostics_);
     if (diagnostics_.empty()) {
       check_schedule(file_, run_, diagnostics_);
@@ -298,7 +300,8 @@ class Check {
 
 // Hosts only where the run copies to them: their links would be in the way of nothing else.
 std::unique_ptr<Machine> build_machine(const Run& run) {
-  auto machine = build_machine(run.offload.optimizer ? run.cluster : without_hosts(run.cluster),
+  const bool copies_to_host = run.offload.optimizer || run.training.offload_activations > 0;
+  auto machine = build_machine(copies_to_host ? run.cluster : without_hosts(run.cluster),
                                static_cast<std::size_t>(run.nodes));
   for (const auto& [link, capacity] : run.variation.link_capacities) {
     machine->network().links[link.index()].capacity *= capacity;

@@ -70,6 +70,8 @@ constexpr auto kTrainingAliases = std::to_array<Alias>({
     {"freeze", "frozen"},
     {"load_in_4bit", "weight_dtype"},
     {"load_in_8bit", "weight_dtype"},
+    {"cpu_offloading", "offload_activations"},
+    {"cpu_checkpointing", "offload_activations"},
 });
 
 constexpr auto kParallelAliases = std::to_array<Alias>({
@@ -136,6 +138,11 @@ Training read_training(Reader reader, RunFile& file) {
   training.widths = read_state_widths(reader);
   read_recompute(reader, training);
   training.tuning = read_tuning(reader);
+  training.offload_activations = reader.get<double>("offload_activations", 0);
+  if (training.offload_activations < 0 || training.offload_activations > 1) {
+    reader.fail("offload_activations", "expected a share from 0 to 1");
+  }
+  file.offload_activations_position = reader.position_of("offload_activations");
   if (const auto tokens = reader.maybe<std::string>("tokens")) {
     training.tokens = config::parse_count(*tokens);
     if (training.tokens.value_or(0) <= 0) {

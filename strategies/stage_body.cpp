@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "strategies/parallel/activation_offload.hpp"
 #include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
 #include "strategies/parallel/tensor.hpp"
@@ -40,6 +41,7 @@ class StageBody {
         experts_(run, writer_),
         transfer_(run, stage, writer_, tensor_),
         data_(run, writer_, dense_holders(run)),
+        offload_(run, writer_),
         schedule_(pipeline_schedule(run.parallel.schedule)),
         is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
         split_head_(split_backward(shape_.head)),
@@ -69,6 +71,7 @@ class StageBody {
     }
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
+    writer_.host(waiting_in_host(slots));
     if (is_slanted_) {
       write_after_step_before(slots);
     } else {
@@ -176,7 +179,9 @@ class StageBody {
       label_layer(slot.chunk, i);
       enter(kind_at(slot.chunk, i), true, slot.micro_batch - through(slot.chunk).first);
       layer_gap(1, slot, Phase::forward);
+      offload_.before_forward(kept_at(slot.chunk, i));
       write(layer.forward, layer, Direction::forward);
+      offload_.after_forward(pass_of(slot, i), kept_at(slot.chunk, i));
       leave(true);
     }
     if (shape_.is_last(slot.chunk)) {
@@ -216,7 +221,9 @@ class StageBody {
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i), i);
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
+      fetch_activations(slot, i);
       layer_backward(slot, kind_at(slot.chunk, i), is_again);
+      offload_.after_backward(kept_at(slot.chunk, i));
       leave(false);
       if (is_whole) {
         accumulate(layer.work.trained(), layer_units_[kind_at(slot.chunk, i)].tensors, is_final,
@@ -393,9 +400,8 @@ class StageBody {
   void keep(std::int32_t chunk, std::string_view name) {
     Bytes activations = shape_.is_first(chunk) ? saved_bytes(shape_.embedding) : Bytes(0);
     for (std::int64_t i = 0; i < shape_.layers_in(chunk); ++i) {
-      const LayerShape& layer = layer_at(chunk, i);
-      activations +=
-          is_recomputed(run_, shape_.layer_number(chunk, i), i) ? layer.kept : layer.saved;
+      const Bytes kept = kept_at(chunk, i);
+      activations += kept - offload_.part_of(kept);
     }
     if (shape_.is_last(chunk)) {
       const Bytes logits = logit_bytes(shape_.head);
@@ -403,6 +409,44 @@ class StageBody {
       writer_.op(kCompute, name, Change{MemoryClass::logits, logits});
     }
     writer_.op(kCompute, name, Change{MemoryClass::activations, activations});
+  }
+
+  // Of one layer, from its forward to its backward.
+  [[nodiscard]] Bytes kept_at(std::int32_t chunk, std::int64_t i) const {
+    const LayerShape& layer = layer_at(chunk, i);
+    return is_recomputed(run_, shape_.layer_number(chunk, i), i) ? layer.kept : layer.saved;
+  }
+
+  [[nodiscard]] LayerPass pass_of(const Slot& slot, std::int64_t i) const {
+    return {slot.micro_batch, shape_.layer_number(slot.chunk, i)};
+  }
+
+  // What the layer needs comes from the host, and what the next one needs sets out.
+  void fetch_activations(const Slot& slot, std::int64_t i) {
+    offload_.fetch(pass_of(slot, i), kept_at(slot.chunk, i));
+    if (i > 0) {
+      offload_.fetch(pass_of(slot, i - 1), kept_at(slot.chunk, i - 1));
+    }
+    offload_.before_backward(pass_of(slot, i));
+  }
+
+  // The most that the host holds of the micro-batches that are under way.
+  [[nodiscard]] Bytes waiting_in_host(std::span<const Slot> slots) const {
+    Bytes now;
+    Bytes most;
+    for (const Slot& slot : slots) {
+      Bytes chunk;
+      for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
+        chunk += offload_.part_of(kept_at(slot.chunk, i));
+      }
+      if (slot.kind == SlotKind::forward) {
+        now += chunk;
+      } else if (slot.kind != SlotKind::weight_gradient) {
+        now -= chunk;
+      }
+      most = std::max(most, now);
+    }
+    return most;
   }
 
   // From the input gradients of a micro-batch to its weight gradients.
@@ -426,6 +470,7 @@ class StageBody {
   ExpertParallel experts_;
   PipelineTransfer transfer_;
   DataParallel data_;
+  ActivationOffload offload_;
   std::optional<DataParallel> expert_data_;  // of experts on a grid of their own
   const PipelineSchedule& schedule_;
   StreamIndex beside_ = kCompute;  // collectives of passes that run as a pair

@@ -45,6 +45,16 @@ std::optional<std::string> sequence_parallel(const Run& run) {
              ? std::optional<std::string>("parallel.sequence_parallel=true")
              : std::nullopt;
 }
+std::optional<std::string> offload(const Run& run) {
+  return run.training.offload_activations <= 0
+             ? std::optional<std::string>("training.offload_activations=1")
+             : std::nullopt;
+}
+std::optional<std::string> optimizer_on_host(const Run& run) {
+  return run.parallel.zero > 0 && !run.offload.optimizer
+             ? std::optional<std::string>("offload.optimizer=true")
+             : std::nullopt;
+}
 std::optional<std::string> more_tensor(const Run& run) {
   const std::int64_t next = 2 * run.parallel.tensor;
   return next <= run.cluster.gpus_per_node ? std::optional(set("parallel.tensor", next))
@@ -55,8 +65,10 @@ std::optional<std::string> more_pipeline(const Run& run) {
 }
 
 // In the order in which they cost time, as a rule.
-constexpr std::array kChanges = {next_zero, selective,   smaller_micro_batch, sequence_parallel,
-                                 zero_3,    more_tensor, more_pipeline,       full};
+constexpr std::array kChanges = {next_zero,         selective, smaller_micro_batch,
+                                 sequence_parallel, zero_3,    more_tensor,
+                                 more_pipeline,     full,      offload,
+                                 optimizer_on_host};
 
 struct Trial {
   std::vector<std::string> sets;
@@ -149,8 +161,8 @@ std::vector<std::string> changes_that_fit(const RunOptions& options, const Run& 
   }
   if (notes.empty()) {
     notes.emplace_back(
-        "no change of ZeRO stage, recomputation, micro-batch, tensor or pipeline parallelism was "
-        "found that makes it fit on these GPUs");
+        "no change of ZeRO stage, recomputation, micro-batch, tensor or pipeline parallelism or "
+        "offloading was found that makes it fit on these GPUs");
   }
   return notes;
 }
