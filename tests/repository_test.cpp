@@ -2,6 +2,8 @@
 // Holds the tree to its rules: every source is built, has its head, and is ASCII; every example is
 // whole; the version is the same wherever it is written. Each checker is first shown a fault.
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -119,6 +121,16 @@ TEST_CASE("every example has something to run, an expected output and a README",
       CHECK(std::filesystem::exists(folder.path() / file));
     }
   }
+}
+
+TEST_CASE("the readme shows what the demo prints", "[repository]") {
+  const auto text_of = [](const std::filesystem::path& path) {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string printed = text_of(root() / "examples/gpt_neox_20b/expected.txt");
+  CHECK_FALSE(printed.empty());
+  CHECK(text_of(root() / "README.md").find("```\n" + printed + "```") != std::string::npos);
 }
 
 }  // namespace
