@@ -2,14 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "strategies/parallel/activation_offload.hpp"
-#include "strategies/parallel/data.hpp"
 #include "strategies/parallel/optimizer.hpp"
+#include "strategies/parallel/stage_data.hpp"
 #include "strategies/parallel/tensor.hpp"
 #include "strategies/pipeline/transfer.hpp"
 #include "strategies/pipeline/weave.hpp"
@@ -40,7 +39,7 @@ class StageBody {
         context_(run, writer_),
         experts_(run, writer_),
         transfer_(run, stage, writer_, tensor_),
-        data_(run, writer_, dense_holders(run)),
+        data_(run, shape_, writer_),
         offload_(run, writer_),
         schedule_(pipeline_schedule(run.parallel.schedule)),
         is_slanted_(schedule_.end == StepEnd::stage_by_stage && shape_.stages > 1),
@@ -49,16 +48,6 @@ class StageBody {
         gradients_done_(backwards_done_) {
     tensor_.set_context(&context_);
     tensor_.set_experts(&experts_);
-    for (const LayerShape& kind : shape_.kinds) {
-      layer_units_.push_back(
-          gather_unit(run, kind.work, gathered(kind.work) - in_experts(kind.work)));
-      expert_units_.push_back(whole_unit(in_experts(kind.work)));
-    }
-    embedding_unit_ = gather_unit(run, shape_.embedding, gathered(shape_.embedding));
-    head_unit_ = gather_unit(run, shape_.head, gathered(shape_.head) + dropped_table());
-    if (has_expert_grid(run)) {
-      expert_data_.emplace(run, writer_, expert_holders(run));
-    }
   }
 
   Body write() {
@@ -67,7 +56,7 @@ class StageBody {
     writer_.launch_time(run_.stack.host_per_kernel.value);
     if (run_.offload.delayed_update) {
       writer_.tag({Phase::optimizer});
-      data_.begin_step(shape_);
+      data_.begin_step();
     }
     const std::vector<Slot> slots =
         schedule_.order(run_.pipeline_shape(), static_cast<std::int32_t>(shape_.stage));
@@ -77,14 +66,11 @@ class StageBody {
     } else {
       write_slots(slots);
       writer_.tag({Phase::optimizer});
-      finish_gradients();
+      data_.finish_gradients();
       sum_tied_embedding(run_, shape_, writer_);
-      update();
+      data_.update();
     }
     data_.drop_gathered();
-    if (expert_data_) {
-      expert_data_->drop_gathered();
-    }
     writer_.tag({Phase::host});
     writer_.op(kCompute, "host, per step", Delay{run_.stack.host_per_step.value});
     return writer_.take();
@@ -123,17 +109,6 @@ class StageBody {
     weave(std::move(one), std::move(other), beside_, writer_);
   }
 
-  void update() {
-    write_update(run_, shape_, writer_);
-    data_.update_on_host(shape_);
-    data_.average(shape_.trained());
-    data_.gather_parameters(shape_.trained() - shape_.trained_experts(),
-                            persistent_parameters(run_, shape_));
-    if (expert_data_ && shape_.trained_experts() > 0) {
-      expert_data_->gather_parameters(shape_.trained_experts(), 0);
-    }
-  }
-
   // The end of the step before, then this step up to where the next one takes over: what is late
   // at the end was late at the start. The embedding is summed where both its stages come by at
   // about the same time, as if the last stage did the head's late weight gradients first.
@@ -150,9 +125,8 @@ class StageBody {
                Alloc{MemoryClass::activations, stored});
     write_slots(slots.first(late));
     writer_.tag({Phase::optimizer});
-    gradients_ready(shape_.trained(), 0, shape_.trained_experts(), true);
-    finish_gradients();
-    update();
+    data_.finish_gradients();
+    data_.update();
     write_slots(slots.subspan(late));
     writer_.tag({Phase::optimizer});
     sum_tied_embedding(run_, shape_, writer_);
@@ -170,25 +144,25 @@ class StageBody {
     keep<Alloc>(slot.chunk, "keep activations");
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
-      data_.enter(embedding_unit_, true, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(data_.embedding(), true, order_of(slot));
       write(shape_.embedding.forward, shape_.embedding, Direction::forward);
-      data_.leave(true);
+      data_.leave(data_.embedding(), true);
     }
     for (std::int64_t i = 0; i < shape_.layers_in(slot.chunk); ++i) {
       const Work& layer = layer_at(slot.chunk, i).work;
       label_layer(slot.chunk, i);
-      enter(kind_at(slot.chunk, i), true, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(kind_at(slot.chunk, i), true, order_of(slot));
       layer_gap(1, slot, Phase::forward);
       offload_.before_forward(kept_at(slot.chunk, i));
       write(layer.forward, layer, Direction::forward);
       offload_.after_forward(pass_of(slot, i), kept_at(slot.chunk, i));
-      leave(true);
+      data_.leave(kind_at(slot.chunk, i), true);
     }
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_unit_, true, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(data_.head(), true, order_of(slot));
       write(shape_.head.forward, shape_.head, Direction::forward);
-      data_.leave(true);
+      data_.leave(data_.head(), true);
     }
     transfer_.send(Direction::forward, slot.chunk, stream_out_of(slot.chunk));
   }
@@ -202,12 +176,12 @@ class StageBody {
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
-      data_.enter(head_unit_, false, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(data_.head(), false, order_of(slot));
       write(is_whole ? shape_.head.backward : split_head_.input_gradient, shape_.head,
             Direction::backward);
-      data_.leave(false);
+      data_.leave(data_.head(), false);
       if (is_whole) {
-        accumulate(shape_.head.trained(), head_unit_.tensors, is_final);
+        data_.accumulate(data_.head(), is_final);
       }
     }
     transfer_.receive(Direction::backward, slot.chunk, stream_out_of(slot.chunk));
@@ -217,26 +191,25 @@ class StageBody {
         continue;
       }
       label_layer(slot.chunk, i);
-      enter(kind_at(slot.chunk, i), false, slot.micro_batch - through(slot.chunk).first);
+      data_.enter(kind_at(slot.chunk, i), false, order_of(slot));
       const bool is_again = is_recomputed(run_, shape_.layer_number(slot.chunk, i), i);
       const bool is_full = is_again && run_.training.recompute == Recompute::full;
       layer_gap((is_full ? 2 : 1) + (is_whole ? 1 : 0), slot, Phase::backward);
       fetch_activations(slot, i);
       layer_backward(slot, kind_at(slot.chunk, i), is_again);
       offload_.after_backward(kept_at(slot.chunk, i));
-      leave(false);
+      data_.leave(kind_at(slot.chunk, i), false);
       if (is_whole) {
-        accumulate(layer.work.trained(), layer_units_[kind_at(slot.chunk, i)].tensors, is_final,
-                   layer.work.trained_experts());
+        data_.accumulate(kind_at(slot.chunk, i), is_final);
       }
     }
     if (shape_.is_first(slot.chunk)) {
       writer_.label("embedding");
       write(shape_.embedding.backward, shape_.embedding, Direction::backward);
-      accumulate(shape_.embedding.trained(), embedding_unit_.tensors, is_last);
+      data_.accumulate(data_.embedding(), is_last);
     }
     if (slot.chunk == 0) {
-      leave_micro_batch();
+      data_.leave_micro_batch();
     }
     keep<Free>(slot.chunk, "drop activations");
     if (!is_whole) {
@@ -253,15 +226,14 @@ class StageBody {
     if (shape_.is_last(slot.chunk)) {
       writer_.label("head and loss");
       write(split_head_.weight_gradient, shape_.head, Direction::backward);
-      accumulate(shape_.head.trained(), head_unit_.tensors, is_final);
+      data_.accumulate(data_.head(), is_final);
     }
     for (std::int64_t i = shape_.layers_in(slot.chunk) - 1; i >= 0; --i) {
       const LayerShape& layer = layer_at(slot.chunk, i);
       label_layer(slot.chunk, i);
       layer_gap(1, slot, Phase::backward);
       write(layer.split.weight_gradient, layer.work, Direction::backward);
-      accumulate(layer.work.trained(), layer_units_[kind_at(slot.chunk, i)].tensors, is_final,
-                 layer.work.trained_experts());
+      data_.accumulate(kind_at(slot.chunk, i), is_final);
     }
     writer_.op(kCompute, "drop store for weight gradients",
                Free{MemoryClass::activations, stored_by_chunk(slot.chunk)});
@@ -269,6 +241,11 @@ class StageBody {
 
   [[nodiscard]] MicroBatches through(std::int32_t chunk) const {
     return micro_batches_of(schedule_.placement, run_.pipeline_shape(), chunk);
+  }
+
+  // How many micro-batches have gone through the slot's chunk before.
+  [[nodiscard]] std::int32_t order_of(const Slot& slot) const {
+    return slot.micro_batch - through(slot.chunk).first;
   }
 
   void layer_gap(std::int32_t times, const Slot& slot, Phase resumed) {
@@ -295,7 +272,7 @@ class StageBody {
     writer_.tag({Phase::recompute, slot.micro_batch, slot.chunk});
     write(layer.recomputed, layer.work, Direction::forward);
     writer_.tag({Phase::backward, slot.micro_batch, slot.chunk});
-    data_.enter_again(layer_units_[kind], slot.micro_batch - through(slot.chunk).first);
+    data_.enter_again(kind, order_of(slot));
     write(steps, layer.work, Direction::backward);
     writer_.op(kCompute, "recomputed activations", Free{MemoryClass::activations, again});
   }
@@ -321,78 +298,6 @@ class StageBody {
   }
   [[nodiscard]] Bytes stream_out_of(std::int32_t chunk) const {
     return stream_after(shape_.layer_number(chunk, shape_.layers_in(chunk)) - 1);
-  }
-
-  // ZeRO-3 gathers all of a block; ZeRO-1 and -2 what was updated.
-  [[nodiscard]] std::int64_t gathered(const Work& work) const {
-    return run_.parallel.zero == 3 ? work.parameters : work.trained();
-  }
-
-  [[nodiscard]] std::int64_t in_experts(const Work& work) const {
-    return run_.parallel.zero == 3 ? work.expert_parameters : work.trained_experts();
-  }
-
-  // What the head multiplies with besides its own: a tied table that ZeRO-3 dropped after the
-  // embedding comes again.
-  [[nodiscard]] std::int64_t dropped_table() const {
-    const bool is_dropped = run_.model.tied_embeddings && run_.parallel.zero == 3 &&
-                            run_.parallel.pipeline == 1 && reshards_after_forward(run_);
-    const std::int64_t tensor = run_.parallel.tensor;
-    const std::int64_t rows = padded_vocabulary(run_.model.vocabulary, tensor) / tensor;
-    return is_dropped ? rows * run_.model.hidden : 0;
-  }
-
-  // Gradients of one micro-batch join the sum of the step; those of the last are final. Where
-  // stages end one by one they are all summed over replicas at once, before the update.
-  void accumulate(std::int64_t parameters, std::int64_t tensors, bool is_final,
-                  std::int64_t in_experts = 0) {
-    if (parameters == 0) {
-      return;
-    }
-    if (run_.stack.accumulation == Accumulation::separate_16_bit ||
-        run_.stack.accumulation == Accumulation::separate_fp32) {
-      // Reads the new gradient and the sum, writes the sum.
-      const double bytes = 2 + 2 * gradient_size(run_).value;
-      writer_.kernel(
-          "accumulate gradients",
-          MemoryBound{MemoryOp::streaming, Bytes(bytes * static_cast<double>(parameters))});
-    }
-    if (!is_slanted_) {
-      gradients_ready(parameters, tensors, in_experts, is_final);
-    }
-  }
-
-  // Experts on a grid of their own have other holders than the rest of a layer.
-  void enter(std::size_t kind, bool is_forward, std::int32_t micro_batch) {
-    data_.enter(layer_units_[kind], is_forward, micro_batch);
-    if (expert_data_) {
-      expert_data_->enter(expert_units_[kind], is_forward, micro_batch);
-    }
-  }
-  void leave(bool is_forward) {
-    data_.leave(is_forward);
-    if (expert_data_) {
-      expert_data_->leave(is_forward);
-    }
-  }
-  void leave_micro_batch() {
-    data_.leave_micro_batch();
-    if (expert_data_) {
-      expert_data_->leave_micro_batch();
-    }
-  }
-  void gradients_ready(std::int64_t parameters, std::int64_t tensors, std::int64_t in_experts,
-                       bool is_final) {
-    data_.gradients_ready(parameters - in_experts, tensors, is_final);
-    if (expert_data_ && in_experts > 0) {
-      expert_data_->gradients_ready(in_experts, 0, is_final);
-    }
-  }
-  void finish_gradients() {
-    data_.finish_gradients();
-    if (expert_data_) {
-      expert_data_->finish_gradients();
-    }
   }
 
   // What a chunk keeps from forward to backward of a micro-batch comes (Alloc) or goes (Free).
@@ -469,17 +374,12 @@ class StageBody {
   ContextParallel context_;
   ExpertParallel experts_;
   PipelineTransfer transfer_;
-  DataParallel data_;
+  StageData data_;
   ActivationOffload offload_;
-  std::optional<DataParallel> expert_data_;  // of experts on a grid of their own
   const PipelineSchedule& schedule_;
   StreamIndex beside_ = kCompute;  // collectives of passes that run as a pair
   bool is_slanted_;                // stages end a step one after the other
   SplitBackward split_head_;
-  GatherUnit embedding_unit_;
-  std::vector<GatherUnit> layer_units_;   // by kind; without experts on a grid of their own
-  std::vector<GatherUnit> expert_units_;  // those, likewise
-  GatherUnit head_unit_;
   std::vector<std::int64_t> backwards_done_;  // whole or up to the input's gradient, by chunk
   std::vector<std::int64_t> gradients_done_;  // of weights, likewise
 };
