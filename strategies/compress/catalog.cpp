@@ -13,7 +13,7 @@ constexpr WirePlaces kEverywhere = {WirePlace::gradients, WirePlace::parameters,
 constexpr WirePlaces kSums = {WirePlace::gradients};
 constexpr WirePlaces kSparse = {WirePlace::gradients, WirePlace::tensor, WirePlace::pipeline};
 
-constexpr std::string_view kNothing = "";
+constexpr std::string_view kNothing;
 constexpr std::string_view kNeedsFeedback =
     "what it leaves out must be added in the next step, and only gradients come again";
 constexpr std::string_view kNotZeros =

@@ -124,16 +124,16 @@ std::optional<std::string> why_no_feedback(const Run& run, const WireCompression
 }
 
 std::optional<std::string> refusal(const Run& run, WirePlace place, const WireCompression& how) {
-  if (const auto reason = why_silent(run, place)) {
+  if (auto reason = why_silent(run, place)) {
     return reason;
   }
   if (how.between_nodes_only) {
-    if (const auto reason = why_not_between_nodes(run, place)) {
+    if (auto reason = why_not_between_nodes(run, place)) {
       return reason;
     }
   }
   if (place == WirePlace::gradients) {
-    if (const auto reason = why_no_feedback(run, how)) {
+    if (auto reason = why_no_feedback(run, how)) {
       return reason;
     }
   }

@@ -92,7 +92,7 @@ CodecWork decode(const CodecOptions& options, const Message& message) {
 
 CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
   CodecWork work;
-  for (double code = 0; code < codes; ++code) {
+  for (std::int64_t code = 0; code < std::llround(codes); ++code) {
     work += decode(options, message);
   }
   return work;

@@ -31,7 +31,7 @@ Seconds pair(const PassTimes& t) {
   return t.forward + 2.0 * (t.input_gradient + t.weight_gradient) - 3.0 * t.weight_gradient;
 }
 Seconds dual_pipe(std::int32_t stages, const PassTimes& t) {
-  return static_cast<double>(stages / 2 - 1) * pair(t);
+  return (static_cast<double>(stages) / 2 - 1) * pair(t);  // of an even number
 }
 Seconds dual_pipe_v(std::int32_t stages, const PassTimes& t) { return others(stages) * pair(t); }
 

@@ -10,7 +10,7 @@
 namespace foretrain {
 
 std::optional<std::string> refuse_uneven_dual_pipe(const PipelineShape& shape) {
-  if (const auto reason = refuse_other_than_two_chunks(shape)) {
+  if (auto reason = refuse_other_than_two_chunks(shape)) {
     return reason;
   }
   if (shape.stages % 2 != 0) {

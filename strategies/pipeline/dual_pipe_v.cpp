@@ -7,7 +7,7 @@
 namespace foretrain {
 
 std::optional<std::string> refuse_short_dual_pipe_v(const PipelineShape& shape) {
-  if (const auto reason = refuse_other_than_two_chunks(shape)) {
+  if (auto reason = refuse_other_than_two_chunks(shape)) {
     return reason;
   }
   if (shape.micro_batches < 2 * shape.stages) {

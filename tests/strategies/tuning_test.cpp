@@ -129,20 +129,24 @@ TEST_CASE("fine-tuning that makes no sense is refused", "[strategies]") {
         R"(run.toml:9:10: training.frozen: with all of these frozen nothing is trained
   frozen = ["embedding", "layers", "head"]
            ^)");
-  CHECK(error("frozen = \"head\"") ==
-        R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got "head" (text)
+  CHECK(
+      error("frozen = \"head\"") ==
+      R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got "head" (text)
   frozen = "head"
            ^)");
-  CHECK(error("frozen = []") ==
-        R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got an empty one
+  CHECK(
+      error("frozen = []") ==
+      R"(run.toml:9:10: training.frozen: expected a list of words, each one of embedding, layers, head; got an empty one
   frozen = []
            ^)");
-  CHECK(error("frozen = [\"embedding\", \"layers\"]") ==
-        R"(run.toml:9:10: training.frozen: with embedding and layers frozen no stage but the last has a backward pass, which pipeline 4 does not model; use pipeline 1
+  CHECK(
+      error("frozen = [\"embedding\", \"layers\"]") ==
+      R"(run.toml:9:10: training.frozen: with embedding and layers frozen no stage but the last has a backward pass, which pipeline 4 does not model; use pipeline 1
   frozen = ["embedding", "layers"]
            ^)");
-  CHECK(error("weight_dtype = \"nf4\"\nfrozen = [\"layers\"]", "zero = 3\n") ==
-        R"(run.toml:9:16: training.weight_dtype: quantised weights with zero 3 are not modelled; use zero 0, 1 or 2
+  CHECK(
+      error("weight_dtype = \"nf4\"\nfrozen = [\"layers\"]", "zero = 3\n") ==
+      R"(run.toml:9:16: training.weight_dtype: quantised weights with zero 3 are not modelled; use zero 0, 1 or 2
   weight_dtype = "nf4"
                  ^)");
   CHECK(error("lora = { rank = 4 }\nfrozen = [\"head\"]") ==

@@ -12,7 +12,7 @@ namespace foretrain {
 namespace {
 
 template <class Shape>
-constexpr bool is_kernel = std::is_same_v<Shape, Gemm> || std::is_same_v<Shape, FlashAttention> ||
+constexpr bool kIsKernel = std::is_same_v<Shape, Gemm> || std::is_same_v<Shape, FlashAttention> ||
                            std::is_same_v<Shape, MemoryBound>;
 
 }  // namespace
@@ -20,7 +20,7 @@ constexpr bool is_kernel = std::is_same_v<Shape, Gemm> || std::is_same_v<Shape, 
 std::optional<Kernel> kernel_of(const Step& step) {
   return std::visit(
       [](const auto& shape) -> std::optional<Kernel> {
-        if constexpr (is_kernel<std::decay_t<decltype(shape)>>) {
+        if constexpr (kIsKernel<std::decay_t<decltype(shape)>>) {
           return Kernel{NameId(0), shape};
         } else {
           return std::nullopt;

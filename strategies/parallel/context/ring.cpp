@@ -28,8 +28,9 @@ class Ring {
   explicit Ring(const ContextCore& core)
       : core_(core),
         context_(core.run.parallel.context),
-        tokens_(static_cast<double>(core.run.training.micro_batch *
-                                    (core.run.training.sequence_length / context_))),
+        tokens_(static_cast<double>(core.run.training.micro_batch) *
+                static_cast<double>(core.run.training.sequence_length) /
+                static_cast<double>(context_)),
         block_(keys_and_values(core, tokens_)) {}
 
   void write() {
