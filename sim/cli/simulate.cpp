@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
-#include "sim/cli/fitting.hpp"
 #include "sim/core/error.hpp"
 #include "sim/report/trace.hpp"
 #include "validation/residuals.hpp"
@@ -64,9 +63,6 @@ int simulate_command(const Options& options, Console& console) {
                                    options.fidelity == "full" ? Fidelity::full : Fidelity::lumped);
   Prediction& prediction = simulation.prediction;
   add_interval(loaded.run, prediction);
-  if (!prediction.fits()) {
-    prediction.fitting = changes_that_fit(options.run, loaded.run);
-  }
   prediction.provenance = provenance_of(loaded.sources, data_root());
   prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {

@@ -239,7 +239,8 @@ Prediction predict(const Run& run, const Program& program, const Timeline& timel
   }
   if (!prediction.fits()) {
     prediction.notes.push_back(
-        "this does not fit in memory; the time is what it would take if it did");
+        "this does not fit in memory; the time is what it would take if it did (foretrain memory "
+        "names changes that make it fit)");
   }
   return prediction;
 }
