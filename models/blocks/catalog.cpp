@@ -6,7 +6,7 @@
 #include <array>
 #include <string>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 
 namespace foretrain {
 namespace blocks {
@@ -42,14 +42,7 @@ constexpr std::array<BlockKind, 7> kBlocks = {{
 
 std::span<const BlockKind> block_kinds() { return kBlocks; }
 
-const BlockKind& block_kind(std::string_view name) {
-  for (const BlockKind& kind : kBlocks) {
-    if (kind.name == name) {
-      return kind;
-    }
-  }
-  throw InternalError("no block called " + std::string(name));
-}
+const BlockKind& block_kind(std::string_view name) { return row_named(kBlocks, name, "block"); }
 
 const BlockKind& mixer_of(const Model& model) { return block_kind(model.mixer.name); }
 

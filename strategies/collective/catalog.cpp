@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/collective/nccl.hpp"
 #include "strategies/collective/placement.hpp"
 
@@ -66,12 +66,7 @@ std::string group_text(const CollectiveRequest& request, const Machine& machine)
 std::span<const CollectiveAlgorithm> collective_algorithms() { return kAlgorithms; }
 
 const CollectiveAlgorithm& collective_algorithm(std::string_view name) {
-  for (const CollectiveAlgorithm& algorithm : kAlgorithms) {
-    if (algorithm.name == name) {
-      return algorithm;
-    }
-  }
-  throw InternalError("no collective algorithm called " + std::string(name));
+  return row_named(kAlgorithms, name, "collective algorithm");
 }
 
 std::optional<std::string> why_not(const CollectiveAlgorithm& algorithm,

@@ -16,32 +16,19 @@ Bytes wire(const CodecOptions& options, const Message& message) {
   return Bytes(std::ceil(message.elements / 2)) + block_scales(message.elements, options["block"]);
 }
 
-// A block is held in registers between finding its scale and writing it: one read.
-CodecWork encode(const CodecOptions& options, const Message& message) {
-  return encode_pass(message, wire(options, message));
-}
-
-CodecWork decode(const CodecOptions& options, const Message& message) {
-  return decode_pass(message, wire(options, message));
-}
-
-CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
-  return sum_pass(message, wire(options, message), codes);
-}
-
 }  // namespace
 
+// A block is held in registers between finding its scale and writing it: one read.
 const Codec kBlockInt4 = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    "gradients in two hops: perplexity on par with the uncompressed run (Wang et al. 2023, ZeRO++)",
-    "blocks of 2048 elements: the papers state none"};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode_by_pass<wire>,
+    .decode = decode_by_pass<wire>,
+    .sum = sum_by_pass<wire>,
+    .accuracy =
+        "gradients in two hops: perplexity on par with the uncompressed run (Wang et al. 2023, "
+        "ZeRO++)",
+    .assumed = "blocks of 2048 elements: the papers state none",
+};
 
 }  // namespace foretrain

@@ -1,5 +1,6 @@
 // Quantisation to 8-bit integers, symmetric, with one fp32 scale for each block: qwZ of ZeRO++
-// (Wang et al. 2023), which gathers parameters. SPDX-License-Identifier: Apache-2.0
+// (Wang et al. 2023), which gathers parameters.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cmath>
 
@@ -15,32 +16,17 @@ Bytes wire(const CodecOptions& options, const Message& message) {
   return Bytes(std::ceil(message.elements)) + block_scales(message.elements, options["block"]);
 }
 
-// A block is held in registers between finding its scale and writing it: one read.
-CodecWork encode(const CodecOptions& options, const Message& message) {
-  return encode_pass(message, wire(options, message));
-}
-
-CodecWork decode(const CodecOptions& options, const Message& message) {
-  return decode_pass(message, wire(options, message));
-}
-
-CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
-  return sum_pass(message, wire(options, message), codes);
-}
-
 }  // namespace
 
+// A block is held in registers between finding its scale and writing it: one read.
 const Codec kBlockInt8 = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    "parameters: near-lossless with a scale for each block (Wang et al. 2023, ZeRO++)",
-    "blocks of 2048 elements: the papers state none"};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode_by_pass<wire>,
+    .decode = decode_by_pass<wire>,
+    .sum = sum_by_pass<wire>,
+    .accuracy = "parameters: near-lossless with a scale for each block (Wang et al. 2023, ZeRO++)",
+    .assumed = "blocks of 2048 elements: the papers state none",
+};
 
 }  // namespace foretrain

@@ -31,14 +31,6 @@ CodecWork encode(const CodecOptions& options, const Message& message) {
   return work;
 }
 
-CodecWork decode(const CodecOptions& options, const Message& message) {
-  return decode_pass(message, wire(options, message));
-}
-
-CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
-  return sum_pass(message, wire(options, message), codes);
-}
-
 std::vector<SumRound> rounds(const CodecOptions& options, const Message& message) {
   const Bytes coded = wire(options, message);
   if (!is_fp8(options)) {
@@ -58,17 +50,17 @@ std::optional<std::string> refuse(const CodecOptions& options, Bytes each) {
 }  // namespace
 
 const Codec kCast = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    rounds,
-    nullptr,
-    refuse,
-    nullptr,
-    "16 bit: standard practice; fp8 gradients: GPT-175B as good as with bf16 (Peng et al. 2023, "
-    "FP8-LM)",
-    ""};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode,
+    .decode = decode_by_pass<wire>,
+    .sum = sum_by_pass<wire>,
+    .rounds = rounds,
+    .refuse = refuse,
+    .accuracy =
+        "16 bit: standard practice; fp8 gradients: GPT-175B as good as with bf16 (Peng et al. "
+        "2023, "
+        "FP8-LM)",
+};
 
 }  // namespace foretrain

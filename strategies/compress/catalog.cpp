@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/compress/compressor.hpp"
 
 namespace foretrain {
@@ -57,12 +57,7 @@ constexpr std::array<Compressor, 11> kCompressors = {{
 std::span<const Compressor> compressors() { return kCompressors; }
 
 const Compressor& compressor(std::string_view name) {
-  for (const Compressor& row : kCompressors) {
-    if (row.name == name) {
-      return row;
-    }
-  }
-  throw InternalError("no compressor called " + std::string(name));
+  return row_named(kCompressors, name, "compressor");
 }
 
 }  // namespace foretrain

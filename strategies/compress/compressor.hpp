@@ -122,7 +122,7 @@ struct SumRound {
 
 /// The maths of a compressor. Every function takes the options first.
 struct Codec {
-  std::span<const CodecOption> options;
+  std::span<const CodecOption> options = {};
   /// Bytes of a message when coded.
   Bytes (*wire)(const CodecOptions&, const Message&) = nullptr;
   CodecWork (*encode)(const CodecOptions&, const Message&) = nullptr;
@@ -137,8 +137,8 @@ struct Codec {
   std::optional<std::string> (*refuse)(const CodecOptions&, Bytes each) = nullptr;
   /// The share of a training's steps that are not compressed; null: none.
   double (*full_share)(const CodecOptions&) = nullptr;
-  std::string_view accuracy;  ///< what was published about it, and where
-  std::string_view assumed;   ///< what of its cost nobody published; empty: nothing
+  std::string_view accuracy = {};  ///< what was published about it, and where
+  std::string_view assumed = {};   ///< what of its cost nobody published; empty: nothing
 };
 
 struct Compressor {
@@ -188,6 +188,22 @@ extern const Codec kMpc;
 [[nodiscard]] CodecWork decode_pass(const Message& message, Bytes wire);
 /// Reads all codes once, writes their sum.
 [[nodiscard]] CodecWork sum_pass(const Message& message, Bytes wire, double codes);
+
+// The functions of a codec that is limited by memory alone, from its `wire`.
+template <auto wire>
+[[nodiscard]] CodecWork encode_by_pass(const CodecOptions& options, const Message& message) {
+  return encode_pass(message, wire(options, message));
+}
+template <auto wire>
+[[nodiscard]] CodecWork decode_by_pass(const CodecOptions& options, const Message& message) {
+  return decode_pass(message, wire(options, message));
+}
+template <auto wire>
+[[nodiscard]] CodecWork sum_by_pass(const CodecOptions& options, const Message& message,
+                                    double codes) {
+  return sum_pass(message, wire(options, message), codes);
+}
+
 /// Adds what the last step left out, before coding: reads both, writes their sum.
 [[nodiscard]] CodecWork feedback_pass(const Message& message);
 

@@ -69,16 +69,15 @@ std::optional<std::string> refuse(const CodecOptions& options, Bytes each) {
 }  // namespace
 
 const Codec kEntropy = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    nullptr,
-    refuse,
-    nullptr,
-    "lossless: none",
-    "the ratio depends on the data; rates scale with memory bandwidth from DietGPU on an A100"};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode,
+    .decode = decode,
+    .sum = sum,
+    .refuse = refuse,
+    .accuracy = "lossless: none",
+    .assumed =
+        "the ratio depends on the data; rates scale with memory bandwidth from DietGPU on an A100",
+};
 
 }  // namespace foretrain

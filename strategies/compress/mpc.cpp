@@ -16,31 +16,17 @@ Bytes wire(const CodecOptions& options, const Message& message) {
   return Bytes(std::ceil((message.bytes() / options["ratio"]).value));
 }
 
-CodecWork encode(const CodecOptions& options, const Message& message) {
-  return encode_pass(message, wire(options, message));
-}
-
-CodecWork decode(const CodecOptions& options, const Message& message) {
-  return decode_pass(message, wire(options, message));
-}
-
-CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
-  return sum_pass(message, wire(options, message), codes);
-}
-
 }  // namespace
 
 const Codec kMpc = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    nullptr,
-    nullptr,
-    nullptr,
-    "lossless: none",
-    "ratio 1.25, and throughput: one pass over memory; no numbers are published for training"};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode_by_pass<wire>,
+    .decode = decode_by_pass<wire>,
+    .sum = sum_by_pass<wire>,
+    .accuracy = "lossless: none",
+    .assumed =
+        "ratio 1.25, and throughput: one pass over memory; no numbers are published for training",
+};
 
 }  // namespace foretrain

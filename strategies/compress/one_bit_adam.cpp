@@ -43,17 +43,18 @@ double full_share(const CodecOptions& options) { return options["warm_up"]; }
 
 }  // namespace
 
-const Codec kOneBitAdam = {kOptions,
-                           wire,
-                           encode,
-                           decode,
-                           sum,
-                           nullptr,
-                           state,
-                           nullptr,
-                           full_share,
-                           "same convergence as Adam on BERT with 15 % of the steps as warm-up "
-                           "(Tang et al. 2021, 2102.02888)",
-                           "passes of the codec are counted from what it must read and write"};
+const Codec kOneBitAdam = {
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode,
+    .decode = decode,
+    .sum = sum,
+    .state = state,
+    .full_share = full_share,
+    .accuracy =
+        "same convergence as Adam on BERT with 15 % of the steps as warm-up "
+        "(Tang et al. 2021, 2102.02888)",
+    .assumed = "passes of the codec are counted from what it must read and write",
+};
 
 }  // namespace foretrain

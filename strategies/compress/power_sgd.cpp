@@ -105,18 +105,18 @@ Bytes state(const CodecOptions& options, const Message& message, double) {
 
 }  // namespace
 
-const Codec kPowerSgd = {kOptions,
-                         wire,
-                         encode,
-                         decode,
-                         sum,
-                         rounds,
-                         state,
-                         nullptr,
-                         nullptr,
-                         "matches SGD at ranks 1 to 4 on ResNet18 and an LSTM (Vogels et al. "
-                         "2019); the only method that "
-                         "beat tuned all-reduces repeatedly (Agarwal et al. 2022, 2103.00543)",
-                         ""};
+const Codec kPowerSgd = {
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode,
+    .decode = decode,
+    .sum = sum,
+    .rounds = rounds,
+    .state = state,
+    .accuracy =
+        "matches SGD at ranks 1 to 4 on ResNet18 and an LSTM (Vogels et al. "
+        "2019); the only method that "
+        "beat tuned all-reduces repeatedly (Agarwal et al. 2022, 2103.00543)",
+};
 
 }  // namespace foretrain

@@ -41,17 +41,16 @@ Bytes state(const CodecOptions&, const Message& message, double) { return messag
 }  // namespace
 
 const Codec kRandomK = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    state,
-    nullptr,
-    nullptr,
-    "converges more slowly than top-k at the same density and needs error feedback (Stich et al. "
-    "2018, Sparsified SGD with memory)",
-    ""};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode,
+    .decode = decode,
+    .sum = sum,
+    .state = state,
+    .accuracy =
+        "converges more slowly than top-k at the same density and needs error feedback (Stich et "
+        "al. "
+        "2018, Sparsified SGD with memory)",
+};
 
 }  // namespace foretrain

@@ -17,18 +17,6 @@ Bytes wire(const CodecOptions& options, const Message& message) {
   return Bytes(std::ceil(message.elements * options["rate"] / 8));
 }
 
-CodecWork encode(const CodecOptions& options, const Message& message) {
-  return encode_pass(message, wire(options, message));
-}
-
-CodecWork decode(const CodecOptions& options, const Message& message) {
-  return decode_pass(message, wire(options, message));
-}
-
-CodecWork sum(const CodecOptions& options, const Message& message, double codes) {
-  return sum_pass(message, wire(options, message), codes);
-}
-
 std::optional<std::string> refuse(const CodecOptions& options, Bytes each) {
   if (options["rate"] < 8 * each.value) {
     return std::nullopt;
@@ -40,17 +28,17 @@ std::optional<std::string> refuse(const CodecOptions& options, Bytes each) {
 }  // namespace
 
 const Codec kZfp = {
-    kOptions,
-    wire,
-    encode,
-    decode,
-    sum,
-    nullptr,
-    nullptr,
-    refuse,
-    nullptr,
-    "the same rate on every collective: the loss of GPT-NeoX-20B degrades; low rates on gradients "
-    "only: it does not (Xu et al. 2024, 2409.02423)",
-    "throughput: one pass over memory; no numbers are published for these GPUs"};
+    .options = kOptions,
+    .wire = wire,
+    .encode = encode_by_pass<wire>,
+    .decode = decode_by_pass<wire>,
+    .sum = sum_by_pass<wire>,
+    .refuse = refuse,
+    .accuracy =
+        "the same rate on every collective: the loss of GPT-NeoX-20B degrades; low rates on "
+        "gradients "
+        "only: it does not (Xu et al. 2024, 2409.02423)",
+    .assumed = "throughput: one pass over memory; no numbers are published for these GPUs",
+};
 
 }  // namespace foretrain

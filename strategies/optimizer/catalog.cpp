@@ -3,7 +3,7 @@
 #include <array>
 #include <string>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/optimizer/optimizer.hpp"
 
 namespace foretrain {
@@ -28,12 +28,7 @@ constexpr std::array<OptimizerAlgorithm, 9> kOptimizers = {{
 std::span<const OptimizerAlgorithm> optimizers() { return kOptimizers; }
 
 const OptimizerAlgorithm& optimizer(std::string_view name) {
-  for (const OptimizerAlgorithm& row : kOptimizers) {
-    if (row.name == name) {
-      return row;
-    }
-  }
-  throw InternalError("no optimizer called " + std::string(name));
+  return row_named(kOptimizers, name, "optimizer");
 }
 
 }  // namespace foretrain

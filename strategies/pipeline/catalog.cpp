@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/pipeline/schedule.hpp"
 
 namespace foretrain {
@@ -30,12 +30,7 @@ constexpr std::array<PipelineSchedule, 12> kSchedules = {{
 std::span<const PipelineSchedule> pipeline_schedules() { return kSchedules; }
 
 const PipelineSchedule& pipeline_schedule(std::string_view name) {
-  for (const PipelineSchedule& schedule : kSchedules) {
-    if (schedule.name == name) {
-      return schedule;
-    }
-  }
-  throw InternalError("no pipeline schedule called " + std::string(name));
+  return row_named(kSchedules, name, "pipeline schedule");
 }
 
 }  // namespace foretrain

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/parallel/context/kind.hpp"
 
 namespace foretrain {
@@ -25,12 +26,7 @@ constexpr std::array<ContextKind, 3> kKinds = {{
 std::span<const ContextKind> context_kinds() { return kKinds; }
 
 const ContextKind& context_kind(std::string_view name) {
-  for (const ContextKind& kind : kKinds) {
-    if (kind.name == name) {
-      return kind;
-    }
-  }
-  throw InternalError("no kind of context parallelism called " + std::string(name));
+  return row_named(kKinds, name, "kind of context parallelism");
 }
 
 void ContextCore::kernels() const {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 
-#include "sim/core/error.hpp"
+#include "sim/core/table.hpp"
 #include "strategies/parallel/experts/dispatch.hpp"
 
 namespace foretrain {
@@ -24,12 +24,7 @@ constexpr std::array<ExpertDispatch, 3> kDispatches = {{
 std::span<const ExpertDispatch> expert_dispatches() { return kDispatches; }
 
 const ExpertDispatch& expert_dispatch(std::string_view name) {
-  for (const ExpertDispatch& dispatch : kDispatches) {
-    if (dispatch.name == name) {
-      return dispatch;
-    }
-  }
-  throw InternalError("no way of tokens to experts called " + std::string(name));
+  return row_named(kDispatches, name, "way of tokens to experts");
 }
 
 std::string read_expert_dispatch(config::Reader& stack) {
