@@ -2,6 +2,7 @@
 // keys of both sides.
 // SPDX-License-Identifier: Apache-2.0
 #include "platforms/gpu.hpp"
+#include "strategies/optimizer/optimizer.hpp"
 #include "strategies/parallel/expert.hpp"
 
 namespace foretrain {
@@ -107,6 +108,16 @@ void check_dispatch(const Run& run, Diagnostics& diagnostics) {
   }
 }
 
+// Such an optimizer gathers or sums whole matrices, and those of experts have other holders.
+void check_update(const Run& run, Diagnostics& diagnostics) {
+  if (run.shards() > 1 && optimizer(run.training.optimizer).exchange != nullptr) {
+    diagnostics.add(run.parallel.experts.degree_position, kExpertKey,
+                    "experts on other ranks than the rest of a layer, with optimizer " +
+                        run.training.optimizer + " under zero " + text(run.parallel.zero) +
+                        ", are not modelled: it tells other ranks of whole matrices");
+  }
+}
+
 void check_router(const Run& run, Diagnostics& diagnostics) {
   for (const Cluster* kind : run.cluster.kinds()) {
     if (run.stack.kernels.fp32_router && !supports(kind->gpu, Dtype::fp32)) {
@@ -132,6 +143,7 @@ void check_experts(const Run& run, Diagnostics& diagnostics) {
     check_region(run, diagnostics);
     check_shards(run, diagnostics);
     check_dispatch(run, diagnostics);
+    check_update(run, diagnostics);
   }
 }
 

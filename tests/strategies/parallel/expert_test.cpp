@@ -391,6 +391,12 @@ TEST_CASE("keys of experts that cannot be are refused with the reason", "[strate
   CHECK(says(mistakes_in(spoilt(with("expert = 8\n"), "mixtral-8x7b", "llama-2-7b")),
              "expert 8 has no effect: model 'llama-2-7b' has no mixture_of_experts"));
   CHECK(mistakes_in(with("zero = 1\nshard = 2\nexpert = 8\nexpert_tensor = 1\n")).empty());
+  const auto under_muon = [](const std::string& lines) {
+    return mistakes_in(
+        spoilt(with(lines), "global_batch = 64", "global_batch = 64\noptimizer = \"muon\""));
+  };
+  CHECK(says(under_muon("zero = 1\nexpert = 8\n"), "with optimizer muon under zero 1"));
+  CHECK(under_muon("expert = 8\n").empty());
   CHECK(says(mistakes_in(with("expert = 1\n[variation]\nexpert_imbalance = 0.5\n")),
              "no ranks share experts (parallel.expert)"));
   CHECK(says(mistakes_in(with("expert = 8\n[variation]\nexpert_imbalance = 3.0\n")),
