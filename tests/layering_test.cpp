@@ -53,7 +53,7 @@ TEST_CASE("a third party is known to its own folder only", "[layering]") {
         Faults{"sim/report/trace.cpp:1: includes simgrid/s4u.hpp: only sim/engine may include it"});
   CHECK(faults_of("models/load.cpp", "#include <nlohmann/json.hpp>\n") ==
         Faults{"models/load.cpp:1: includes nlohmann/json.hpp: only sim/config, sim/report, "
-               "sim/study, sim/cli, validation may include it"});
+               "sim/study, sim/cli, validation, validation/trainer may include it"});
 }
 
 TEST_CASE("a source file outside the layers is a fault, a test is not", "[layering]") {

@@ -16,7 +16,7 @@ struct Layer {
   std::array<std::string_view, 11> below;
 };
 
-constexpr std::array<Layer, 12> kLayers = {{
+constexpr std::array<Layer, 13> kLayers = {{
     {"sim/core", {}},
     {"sim/config", {"sim/core"}},
     {"sim/program", {"sim/core", "sim/config"}},
@@ -29,6 +29,8 @@ constexpr std::array<Layer, 12> kLayers = {{
     {"sim/study",
      {"sim/core", "sim/config", "sim/program", "sim/lump", "sim/engine", "sim/report", "models",
       "platforms", "strategies"}},
+    {"validation/trainer",
+     {"sim/core", "sim/config", "sim/program", "models", "platforms", "strategies"}},
     {"validation",
      {"sim/core", "sim/config", "sim/program", "sim/lump", "sim/engine", "sim/report", "models",
       "platforms", "strategies", "sim/study"}},
@@ -40,17 +42,19 @@ constexpr std::array<Layer, 12> kLayers = {{
 // Third parties that only some folders may know, so that one folder changes when they do.
 struct ThirdParty {
   std::string_view prefix;
-  std::array<std::string_view, 5> folders;
+  std::array<std::string_view, 6> folders;
 };
 
-constexpr std::array<ThirdParty, 7> kThirdParties = {{
+constexpr std::array<ThirdParty, 8> kThirdParties = {{
     {"simgrid/", {"sim/engine"}},
     {"xbt/", {"sim/engine"}},
     {"toml++/", {"sim/config"}},
-    {"nlohmann/", {"sim/config", "sim/report", "sim/study", "sim/cli", "validation"}},
-    {"Eigen/", {"validation"}},
+    {"nlohmann/",
+     {"sim/config", "sim/report", "sim/study", "sim/cli", "validation", "validation/trainer"}},
+    {"Eigen/", {"validation", "validation/trainer"}},
     {"unsupported/Eigen/", {"validation"}},
-    {"CLI/", {"sim/cli"}},
+    {"CLI/", {"sim/cli", "validation/trainer"}},
+    {"gloo/", {"validation/trainer"}},
 }};
 
 bool is_below(std::string_view path, std::string_view folder) {
