@@ -6,18 +6,19 @@
 #
 # A rank finds in its environment FORETRAIN_RANK, FORETRAIN_WORLD_SIZE, FORETRAIN_RENDEZVOUS (a fresh
 # folder that all ranks see), FORETRAIN_INTERFACE and FORETRAIN_FABRIC (what joins the ranks, in
-# words). Rank 0 has stdout and stderr. When a rank fails the others are stopped, and its stderr and
-# exit code are returned.
+# words); {rank} in its arguments becomes its number. Rank 0 has stdout and stderr. When a rank fails
+# the others are stopped, and its stderr and exit code are returned.
 set -euo pipefail
 
 usage() {
   cat <<'END_OF_USAGE'
-usage: launch.sh --ranks N [--rate RATE] [--pin] [--busy RANK] -- PROGRAM [ARG...]
+usage: launch.sh --ranks N [--rate RATE] [--pin] [--busy RANK] [--alone] -- PROGRAM [ARG...]
 
   --ranks N     processes to start
   --rate RATE   of each rank's link, each way, in tc's words: 400Mbit, 1Gbit
   --pin         rank r runs on the r-th of this machine's cores, round robin
   --busy RANK   another program takes half of that rank's core all the time; needs --pin
+  --alone       each is rank 0 of a world of one, while the others run beside it
 END_OF_USAGE
 }
 
@@ -29,7 +30,7 @@ stop() {
   exit 2
 }
 
-ranks='' rate='' pin=false busy=''
+ranks='' rate='' pin=false busy='' alone=false
 while (($# > 0)); do
   case $1 in
     --ranks | --rate | --busy) (($# > 1)) || stop "$1 needs a value" ;;&
@@ -37,6 +38,7 @@ while (($# > 0)); do
     --rate) rate=$2 && shift 2 ;;
     --busy) busy=$2 && shift 2 ;;
     --pin) pin=true && shift ;;
+    --alone) alone=true && shift ;;
     --help | -h) usage && exit 0 ;;
     --) shift && break ;;
     *) stop "unknown option '$1'" ;;
@@ -142,17 +144,22 @@ fi
 
 for ((rank = 0; rank < ranks; ++rank)); do
   core=${cores[rank % ${#cores[@]}]}
-  command=("$@")
+  command=("${@//'{rank}'/$rank}")
   if $pin; then
     command=(taskset -c "$core" "${command[@]}")
   fi
   if [[ $FORETRAIN_INTERFACE != lo ]]; then
     command=(ip netns exec "foretrain-$$-$rank" "${command[@]}")
   fi
+  export FORETRAIN_RANK=$rank
+  if $alone; then
+    FORETRAIN_RANK=0 FORETRAIN_WORLD_SIZE=1 FORETRAIN_RENDEZVOUS=$folder/rendezvous-$rank
+    mkdir "$FORETRAIN_RENDEZVOUS"
+  fi
   if ((rank == 0)); then
-    FORETRAIN_RANK=0 "${command[@]}" &
+    "${command[@]}" &
   else
-    FORETRAIN_RANK=$rank "${command[@]}" >/dev/null 2>"$folder/stderr-$rank" &
+    "${command[@]}" >/dev/null 2>"$folder/stderr-$rank" &
   fi
   rank_of[$!]=$rank
   if [[ $rank == "$busy" ]]; then
