@@ -137,7 +137,7 @@ class Validator {
     }
     if (result.measured) {
       report_.hardware = result.measured->hardware;
-      report_.fabric = result.measured->fabric;
+      report_.communication = result.measured->communication;
     }
   }
 

@@ -17,7 +17,7 @@ StepMeasurement read_measurement(config::Sources& sources, const std::string& pa
   step.slowest = record.get<Seconds>("slowest");
   step.repeats = record.count("repeats");
   step.hardware = record.get<std::string>("hardware", "");
-  step.fabric = record.get<std::string>("fabric", "");
+  step.communication = record.get<std::string>("communication", "");
   if (measured.has("step_time") && step.median <= Seconds(0)) {
     measured.fail("step_time", "expected a time above zero");
   }

@@ -16,14 +16,14 @@ struct StepMeasurement {
   Seconds slowest;
   std::int64_t repeats = 0;
   std::string hardware;
-  std::string fabric;
+  std::string communication;  ///< the library, and what joins the ranks
 
   /// (slowest - fastest) / median.
   [[nodiscard]] double spread() const { return (slowest - fastest) / median; }
 };
 
 /// Reads [measured] step_time and [measured.record]: fastest, slowest, repeats, and optionally
-/// hardware and fabric. Throws ConfigError.
+/// hardware and communication. Throws ConfigError.
 [[nodiscard]] StepMeasurement read_measurement(config::Sources& sources, const std::string& path);
 
 }  // namespace foretrain::live

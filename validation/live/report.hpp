@@ -41,7 +41,7 @@ struct LiveErrors {
 
 struct LiveReport {
   std::string hardware;
-  std::string fabric;
+  std::string communication;
   std::string calibration;          ///< how far off the fits are, in words
   std::vector<LiveResult> results;  ///< settings first, then stragglers
   std::vector<BreakEven> break_evens;

@@ -55,8 +55,9 @@ Json json_of(const LiveErrors& errors) {
 }  // namespace
 
 std::string json_of(const LiveReport& report) {
-  Json json = {
-      {"hardware", report.hardware}, {"fabric", report.fabric}, {"all", json_of(report.errors())}};
+  Json json = {{"hardware", report.hardware},
+               {"communication", report.communication},
+               {"all", json_of(report.errors())}};
   json["rates"] = Json::array();
   for (const BytesPerSecond rate : report.rates()) {
     Json one = {{"rate", rate.value}};

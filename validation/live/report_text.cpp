@@ -68,7 +68,7 @@ std::string text_of(const LiveReport& report) {
                                           "measured", "spread %", "predicted", "error %");
   std::string text = fmt::format(
       "{}\n{}\n{}\nmedian steps beside predictions made before; spread is slowest - fastest\n{}",
-      report.hardware, report.fabric, report.calibration, columns);
+      report.hardware, report.communication, report.calibration, columns);
   text += result_lines(report, Straggler::none);
   text += fmt::format("\n  {:<12} {:>4} {:>8} {:>8} {:>8} {:>8} {:>9} {:>6}\n", "link rate", "n",
                       "MAPE %", "median", "bias", "worst", "spread", "tau");

@@ -32,14 +32,15 @@ kernels() {
   echo 'memory-bound,adamw,1024,1024,,fp32,2936.0'
 }
 
-# 50 MB/s and 100 us.
+# 0.98 of the links' rate, or 1 GB/s, and 100 us.
 collectives() {
   echo 'collective,message_bytes,num_gpus,num_nodes,measured_time_us'
-  local kind bytes passes
+  local kind bytes passes rate=1000 # B/us
+  [[ ! $FORETRAIN_FABRIC =~ tbf\ ([0-9]+)\ Mbit ]] || rate=$((BASH_REMATCH[1] / 8))
   for kind in all_reduce:2 all_gather:1 reduce_scatter:1 all_to_all:1; do
     passes=${kind#*:}
     for bytes in 4096 65536 1048576 16777216; do
-      echo "${kind%:*},$bytes,2,2,$((100 + bytes * passes / 2 / 50))"
+      echo "${kind%:*},$bytes,2,2,$((100 + bytes * passes * 50 / 98 / rate))"
     done
   done
   echo 'send_recv,4,2,2,60'
@@ -51,7 +52,7 @@ train() {
     awk -F, 'NR == 1 { for (i = 1; i <= NF; ++i) if ($i == "step_time_s") c = i } NR == 2 { print $c }')
   cat "$what"
   printf '\n[measured]\nstep_time = "%s s"\nsource = "a test"\n\n[measured.record]\n' "$step"
-  printf 'hardware = "no machine"\nfabric = "%s"\nrepeats = %d\n' "$FORETRAIN_FABRIC" "$repeats"
+  printf 'hardware = "no machine"\ncommunication = "%s"\nrepeats = %d\n' "$FORETRAIN_FABRIC" "$repeats"
   printf 'fastest = "%s s"\nslowest = "%s s"\n' "$step" "$step"
 }
 
