@@ -222,23 +222,41 @@ TEST_CASE("what the factors miss is sent in later steps", "[trainer]") {
   CHECK(distance(part(first, 30, 7), part(plain.sums[0], 30, 7)) < 1e-6);  // a vector
 }
 
-TEST_CASE("a matrix of rank one is its factors", "[trainer]") {
-  // Rank r has (r + 1) u v': of all of them one column is enough, at once.
+TEST_CASE("a matrix of rank one is its factors, also after a step without a gradient",
+          "[trainer]") {
+  // Rank r has (r + 1) u v': of all of them one column is enough, at once. Zeros make the right
+  // factor zero, which the next product must not stay.
   const WireCompression how = with("power-sgd", "rank", 1);
   const Numbers u = noise(20, 0, 1);
   const Numbers v = noise(30, 0, 2);
-  const Gradients product = [&](int rank, int) {
+  const Gradients product = [&](int rank, int step) {
     Numbers numbers;
+    numbers.reserve(u.size() * v.size());
     for (const float a : u) {
       for (const float b : v) {
-        numbers.push_back(static_cast<float>(rank + 1) * a * b);
+        numbers.push_back(step == 1 ? 0 : static_cast<float>(rank + 1) * a * b);
       }
     }
     return numbers;
   };
   const BucketShape shape{600, {{0, 20, 30}}};
   const Outcome plain = summed(nullptr, shape, 3, 1, product);
-  CHECK(distance(summed(&how, shape, 3, 1, product).sums[0], plain.sums[0]) < 1e-5);
+  // In one step nothing is left over, so the second sum is zero but for rounding.
+  const Outcome outcome = summed(&how, shape, 3, 4, product);
+  for (const std::size_t step : {0U, 2U, 3U}) {
+    CHECK(distance(outcome.sums[step], plain.sums[0]) < 1e-5);
+  }
+}
+
+TEST_CASE("a right factor that became zero comes back", "[trainer]") {
+  const WireCompression how = with("power-sgd", "rank", 2);
+  const BucketShape shape{30, {{0, 6, 5}}};
+  const Gradients late = [](int rank, int step) {
+    return step == 0 ? Numbers(30) : noise(30, rank, 1);
+  };
+  const Outcome outcome = summed(&how, shape, 2, 2, late);
+  CHECK(outcome.sums[0] == Numbers(30));
+  CHECK(outcome.sums[1] != Numbers(30));
 }
 
 TEST_CASE("sums send what the simulator says, and code as often", "[trainer]") {
