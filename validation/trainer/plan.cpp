@@ -52,7 +52,8 @@ void check_training(const Plan& plan, const RunFile& file, Type type, Refusals& 
   const Dtype wanted = type == Type::fp32 ? Dtype::fp32 : Dtype::bf16;
   refusals.unless(plan.training.precision == wanted, file.precision_position, "training.precision",
                   fmt::format("this device trains in {}", foretrain::name_of(wanted)));
-  refusals.unless(plan.training.optimizer == "adam", file.batch_position, "training.optimizer",
+  refusals.unless(plan.training.optimizer == "adam" || plan.training.optimizer == "adamw",
+                  file.batch_position, "training.optimizer",
                   "the optimizer is adam");
   refusals.unless(plan.training.recompute == Recompute::none ||
                       (plan.training.recompute == Recompute::full &&
