@@ -8,6 +8,7 @@
 
 #include "sim/config/text.hpp"
 #include "strategies/pipeline/schedule.hpp"
+#include "validation/trainer/compress.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -110,6 +111,8 @@ void check_compression(const Plan& plan, Refusals& refusals) {
                     "only gradients are compressed");
     refusals.unless(how == nullptr || plan.zero() == 0, position, key,
                     "all-reduced gradients are compressed: parallel.zero = 0");
+    const auto reason = how == nullptr ? std::nullopt : refuse(*how);
+    refusals.unless(!reason, position, key, reason.value_or(""));
     refusals.unless(how == nullptr || (how->chunks == 1 && !how->between_nodes_only), position, key,
                     "in one piece, between all ranks");
   }

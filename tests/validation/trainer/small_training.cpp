@@ -2,13 +2,12 @@
 #include "tests/validation/trainer/small_training.hpp"
 
 #include <atomic>
-#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
-#include <thread>
 #include <unistd.h>
 
+#include "tests/validation/trainer/ranks.hpp"
 #include "validation/trainer/trainer.hpp"
 
 namespace foretrain::trainer::testing {
@@ -37,20 +36,19 @@ micro_batch = 4
 precision = "fp32"
 )";
 
-TrainingResult train(const Plan& plan, const Rendezvous& where, int steps) {
-  const std::unique_ptr<Device> device = cpu_device();
-  const std::unique_ptr<World> world = gloo_world(where, *device);
+// Loss and norm of every step.
+std::vector<float> train(const Plan& plan, const foretrain::testing::RankOfTest& rank, int steps) {
   TrainerOptions options;
   options.learning_rate = 1e-3F;
   const Text text(generated_text(1 << 16, 7), plan.training.sequence_length, options.seed);
-  Trainer trainer(*device, *world, plan, text, options);
-  TrainingResult result;
+  Trainer trainer(rank.device, rank.world, plan, text, options);
+  std::vector<float> results;
   for (int step = 0; step < steps; ++step) {
     const StepResult one = trainer.step();
-    result.losses.push_back(one.loss);
-    result.norms.push_back(one.gradient_norm);
+    results.push_back(static_cast<float>(one.loss));
+    results.push_back(static_cast<float>(one.gradient_norm));
   }
-  return result;
+  return results;
 }
 
 }  // namespace
@@ -80,35 +78,19 @@ Plan small_plan(int ranks, const Assignments& sets) {
 
 TrainingResult losses_of(int ranks, const Assignments& sets, int steps) {
   const Plan plan = small_plan(ranks, sets);
-  const Folder folder;
-  const auto count = static_cast<std::size_t>(ranks);
-  std::vector<TrainingResult> results(count);
-  std::vector<std::exception_ptr> failures(count);
-  std::vector<std::thread> threads;
-  threads.reserve(count);
-  for (std::size_t rank = 0; rank < count; ++rank) {
-    threads.emplace_back([&, rank] {
-      try {
-        results[rank] = train(plan, {static_cast<int>(rank), ranks, folder.path(""), ""}, steps);
-      } catch (...) {
-        failures[rank] = std::current_exception();
-      }
-    });
-  }
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) {
-      std::rethrow_exception(failure);
-    }
-  }
-  for (const TrainingResult& result : results) {
-    if (result.losses != results.front().losses || result.norms != results.front().norms) {
+  const auto of_ranks = foretrain::testing::run_ranks(
+      ranks, [&](foretrain::testing::RankOfTest& rank) { return train(plan, rank, steps); });
+  for (const std::vector<float>& of_rank : of_ranks) {
+    if (of_rank != of_ranks.front()) {
       throw std::logic_error("ranks report different losses");
     }
   }
-  return results.front();
+  TrainingResult result;
+  for (std::size_t i = 0; i < of_ranks.front().size(); i += 2) {
+    result.losses.push_back(of_ranks.front()[i]);
+    result.norms.push_back(of_ranks.front()[i + 1]);
+  }
+  return result;
 }
 
 }  // namespace foretrain::trainer::testing
