@@ -54,8 +54,7 @@ void check_training(const Plan& plan, const RunFile& file, Type type, Refusals& 
   refusals.unless(plan.training.precision == wanted, file.precision_position, "training.precision",
                   fmt::format("this device trains in {}", foretrain::name_of(wanted)));
   refusals.unless(plan.training.optimizer == "adam" || plan.training.optimizer == "adamw",
-                  file.batch_position, "training.optimizer",
-                  "the optimizer is adam");
+                  file.batch_position, "training.optimizer", "the optimizer is adam");
   refusals.unless(plan.training.recompute == Recompute::none ||
                       (plan.training.recompute == Recompute::full &&
                        plan.training.recompute_every == 1 && plan.training.recompute_first == 0),

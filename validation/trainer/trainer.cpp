@@ -55,6 +55,7 @@ StepResult Trainer::step() {
   load_samples();
   states_.begin_step();
   stage_.begin_step();
+  backwards_ = 0;
   for (const Slot& slot : slots_) {
     const auto micro_batch = static_cast<std::size_t>(slot.micro_batch);
     if (slot.kind == SlotKind::forward) {
@@ -110,8 +111,7 @@ void Trainer::backward(std::size_t micro_batch) {
   transfer_.free_gradient();
   transfer_.receive_gradient(stage_.gradient(micro_batch));
   stage_.backward(micro_batch, tokens_of(tokens_, micro_batch), tokens_of(targets_, micro_batch),
-                  static_cast<float>(1 / tokens),
-                  static_cast<std::int64_t>(micro_batch) + 1 == plan_.micro_batches());
+                  static_cast<float>(1 / tokens), ++backwards_ == plan_.micro_batches());
   transfer_.send_gradient(stage_.gradient(micro_batch));
 }
 

@@ -61,6 +61,7 @@ class Trainer {
   Memory targets_;  // likewise
   Memory totals_;   // fp32 [2]: sum of squared gradients, sum of losses
   std::int64_t steps_ = 0;
+  std::int64_t backwards_ = 0;  // of this step
 };
 
 }  // namespace foretrain::trainer
