@@ -1,8 +1,8 @@
 // Times kernels, collectives and codecs, as tables that platforms are calibrated by: `foretrain
 // calibrate gpu` reads the first, `foretrain calibrate collectives` the second. All ranks measure
 // at the same time, so that what they share (caches, memory, links) is shared as in training; a
-// time is the median of repeats on the slowest rank, and rank 0 writes it. SPDX-License-Identifier:
-// Apache-2.0
+// time is the median of repeats on the slowest rank, and rank 0 writes it.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The benchmarks' tables: that calibration reads them, that bytes are those that models/blocks
-// count, and that rates mean to the simulator what was measured. SPDX-License-Identifier:
-// Apache-2.0
+// count, and that rates mean to the simulator what was measured.
+// SPDX-License-Identifier: Apache-2.0
 #include "validation/trainer/benchmark.hpp"
 
 #include <algorithm>
