@@ -63,6 +63,7 @@ class Calibrator {
     result_.memory = read_memory_rates(table);
     validation::CalibrateOptions options;
     options.table.dtype = Dtype::fp32;
+    options.table.head_dim = kHeadDim;
     options.command = "foretrain validate --live";
     const config::Value base = config::parse_toml(
         sources_, "gpu.toml", gpu_base(result_.memory, best_gemm_rate(table), "measured"));

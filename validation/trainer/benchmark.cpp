@@ -39,12 +39,17 @@ void codecs(Device& device, World& world, std::ostream& out) {
   benchmark_codecs(device, world, methods, buckets, out);
 }
 
+void interference(Device& device, World& world, std::ostream& out) {
+  constexpr double kSeconds = 0.6;
+  benchmark_interference(device, world, kSeconds, out);
+}
+
 using Benchmark = void (*)(Device&, World&, std::ostream&);
 constexpr std::array<std::pair<std::string_view, Benchmark>, 4> kBenchmarks = {
     {{"kernels", kernels},
      {"collectives", collectives},
      {"codecs", codecs},
-     {"interference", benchmark_interference}}};
+     {"interference", interference}}};
 
 }  // namespace
 

@@ -60,8 +60,9 @@ void benchmark_codecs(Device& device, World& world, const std::vector<WireCompre
 [[nodiscard]] BucketShape layer_bucket(std::int64_t hidden);
 
 /// One GEMM, and one all-reduce, each alone and beside the other; compute_share is what of its rate
-/// the GEMM loses. REQUIRES: two ranks or more.
-void benchmark_interference(Device& device, World& world, std::ostream& out);
+/// the GEMM loses. `seconds` of all-reduces, as long as they take alone. REQUIRES: two ranks or
+/// more.
+void benchmark_interference(Device& device, World& world, double seconds, std::ostream& out);
 
 /// "kernels", "collectives", "codecs", "interference".
 [[nodiscard]] std::vector<std::string> benchmark_names();
