@@ -87,13 +87,16 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 # Bytes that may go out at once: what 0.25 ms carry, so that the rate holds for small messages too;
-# at least two packets. The queue holds 50 ms, so that nothing is dropped while TCP learns the rate.
+# at least one segment of 64 KiB as TCP hands it over, since cutting it up costs the processor more
+# than sending it (of a core that sends 1 Gbit/s, 56 % instead of 19 %). The queue holds 50 ms, so that
+# nothing is dropped while TCP learns the rate.
 packet=9000
+segment=72000
 shape() { # shape NAMESPACE INTERFACE
   local bits=${rate%?bit} burst
   [[ $rate == *Mbit ]] && bits=$((bits * 1000000)) || bits=$((bits * 1000000000))
   burst=$((bits / 8 / 4000))
-  ((burst >= 2 * packet)) || burst=$((2 * packet))
+  ((burst >= segment)) || burst=$segment
   tc -n "$1" qdisc add dev "$2" root tbf rate "$rate" burst "$burst" latency 50ms
 }
 
@@ -116,7 +119,7 @@ make_fabric() {
       ip -n "$name-hub" link set "port$rank" master fabric up &&
       ip -n "$name-$rank" address add "10.0.0.$((rank + 1))/24" dev fabric0 &&
       ip -n "$name-$rank" link set fabric0 up &&
-      shape "$name-hub" "port$rank" &&
+      { ((ranks == 2)) || shape "$name-hub" "port$rank"; } && # of two, what one gets the other sent
       shape "$name-$rank" fabric0 || return
     # Links between steps are idle for longer than TCP remembers what they carry.
     ip netns exec "$name-$rank" sh -c 'echo 0 >/proc/sys/net/ipv4/tcp_slow_start_after_idle' \

@@ -14,6 +14,7 @@
 #include <gloo/transport/unbound_buffer.h>
 
 #include "validation/trainer/cpu/half.hpp"
+#include "validation/trainer/cpu/urgent.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -202,6 +203,7 @@ void GlooGroup::enqueue(Stream stream, std::string_view what, std::uint32_t numb
                    [call = GlooCall{context_, timeout_, number, scratch_}, body = std::move(body),
                     where = std::string(what) + " of group '" + members_.name + "' on its rank " +
                             std::to_string(rank()) + " of " + std::to_string(size())] {
+                     const Urgent urgent;
                      try {
                        body(call);
                      } catch (const std::exception& error) {
