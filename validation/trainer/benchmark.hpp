@@ -66,7 +66,9 @@ void benchmark_interference(Device& device, World& world, double seconds, std::o
 
 /// "kernels", "collectives", "codecs", "interference".
 [[nodiscard]] std::vector<std::string> benchmark_names();
-/// One of them with its defaults.
-void run_benchmark(std::string_view name, Device& device, World& world, std::ostream& out);
+/// One of them with its defaults; `effort` times as long, with fewer payloads where it is less
+/// than one.
+void run_benchmark(std::string_view name, Device& device, World& world, double effort,
+                   std::ostream& out);
 
 }  // namespace foretrain::trainer

@@ -225,7 +225,7 @@ TEST_CASE("one rank alone has no collectives, codecs or interference to time", "
       INFO(name);
       CHECK_THROWS_AS(
           written(1, [&](auto& device, auto& world,
-                         auto& out) { trainer::run_benchmark(name, device, world, out); }),
+                         auto& out) { trainer::run_benchmark(name, device, world, 1, out); }),
           std::runtime_error);
     }
   }
