@@ -121,8 +121,8 @@ template <int kDim>
 __global__ void __launch_bounds__(kTileThreads)
     attention_kernel(Bf16* out, float* saved, const Bf16* qkv, AttentionLayout layout,
                      std::int64_t pairs, std::int64_t tiles, float scale) {
-  __shared__ alignas(16) Bf16 keys[kTile * kPitch<kDim>];
-  __shared__ alignas(16) Bf16 values[kTile * kPitch<kDim>];
+  alignas(16) __shared__ Bf16 keys[kTile * kPitch<kDim>];
+  alignas(16) __shared__ Bf16 values[kTile * kPitch<kDim>];
   const std::int64_t pair = blockIdx.x % pairs;
   const std::int64_t tile = tiles - 1 - blockIdx.x / pairs;
   const std::int64_t b = pair / layout.heads;
