@@ -290,6 +290,9 @@ Measured read_measured(Reader reader) {
   measured.sweep = reader.get<std::string>("sweep", "");
   measured.quality = reader.get<std::string>("quality", "");
   measured.notes = reader.get<std::string>("notes", "");
+  if (reader.has("record")) {  // how it was measured, in words: nothing is computed from it
+    (void)reader.maybe_tree("record");
+  }
   reader.finish();
   return measured;
 }

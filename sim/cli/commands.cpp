@@ -19,7 +19,7 @@ constexpr auto kCommands = std::to_array<Command>({
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
     {"compress", "Predict what compressed communication brings, by method and bandwidth", add_compress},
-    {"validate", "Hold predictions against published measurements", add_validate},
+    {"validate", "Hold predictions against measurements: published ones, or steps run here (--live)", add_validate},
     {"check", "Read and resolve a run file, or a platform alone, without simulating it", add_check},
     {"explain", "Show each quantity of a step with its formula, numbers and source", add_explain},
     {"collective", "Predict how long one collective takes, by payload", add_collective},

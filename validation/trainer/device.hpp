@@ -248,11 +248,18 @@ class SpanScope {
   ~SpanScope() { device_.end_span(stream_); }
   SpanScope(const SpanScope&) = delete;
   SpanScope& operator=(const SpanScope&) = delete;
+  /// For one kernel: timed(device, "qkv")->linear(...).
+  Device* operator->() const { return &device_; }
 
  private:
   Device& device_;
   Stream stream_;
 };
+
+[[nodiscard]] inline SpanScope timed(Device& device, std::string_view name,
+                                     Stream stream = kCompute) {
+  return {device, stream, name};
+}
 
 /// One core of this machine, in fp32.
 [[nodiscard]] std::unique_ptr<Device> cpu_device();

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validation/live/benchmarks.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <span>
+#include <string_view>
+
+#include "validation/statistics.hpp"
+
+namespace foretrain::live {
+namespace {
+
+using validation::CsvRow;
+using validation::CsvTable;
+
+// How long each row took, and what it moved or did.
+struct Total {
+  double work = 0;
+  double seconds = 0;
+  [[nodiscard]] double rate() const { return seconds > 0 ? work / seconds : 0; }
+};
+
+/// A kernel that gives streaming, norms, softmax or gathers their rate, with the bytes per element
+/// that models/blocks count for it in fp32.
+struct OpRow {
+  std::string_view name;  ///< in op_detail
+  std::string_view op;    ///< of [memory_bound]
+  double bytes;
+};
+constexpr std::array<OpRow, 8> kOps = {{
+    {"add", "streaming", 12},
+    {"gelu", "streaming", 8},
+    {"gelu_gradient", "streaming", 12},
+    {"layer_norm", "norm", 8},
+    {"layer_norm_gradient", "norm", 16},
+    {"softmax", "softmax", 8},
+    {"cross_entropy", "softmax", 28},
+    {"embedding", "gather", 8},
+}};
+constexpr std::string_view kOptimizer = "adamw";
+
+template <class Use>
+void for_each_row(const CsvTable& table, std::span<const std::string_view> columns, Use use) {
+  config::Diagnostics diagnostics;
+  table.require(columns, diagnostics);
+  diagnostics.throw_if_any();
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    use(table.row(i, diagnostics));
+  }
+  diagnostics.throw_if_any();
+}
+
+[[noreturn]] void fail_without(const CsvTable& table, const std::string& what) {
+  config::Diagnostics diagnostics;
+  diagnostics.add(table.position(), "", "no row of the table " + what);
+  diagnostics.throw_if_any();
+  throw InternalError("a mistake was reported and not thrown");
+}
+
+// A required positive number.
+double positive(const CsvRow& row, std::string_view column) {
+  const auto value = row.number(column);
+  if (!value || *value <= 0) {
+    row.fail(column, "expected a number above zero");
+    return 1;
+  }
+  return *value;
+}
+
+constexpr std::array<std::string_view, 5> kKernelColumns = {"kernel", "m", "n", "k", "time_us"};
+
+}  // namespace
+
+std::vector<CodecRate> read_codec_rates(const CsvTable& table) {
+  constexpr std::array<std::string_view, 4> kColumns = {"method", "message_bytes", "encode_us",
+                                                        "decode_us"};
+  struct Both {
+    Total encode;
+    Total decode;
+  };
+  std::map<std::string, Both> methods;
+  for_each_row(table, kColumns, [&](const CsvRow& row) {
+    Both& both = methods[row.text("method")];
+    for (const auto& [total, column] :
+         {std::pair(&both.encode, "encode_us"), std::pair(&both.decode, "decode_us")}) {
+      total->work += positive(row, "message_bytes");
+      total->seconds += positive(row, column) * 1e-6;
+    }
+  });
+  std::vector<CodecRate> rates;
+  rates.reserve(methods.size());
+  for (const auto& [method, both] : methods) {
+    rates.push_back(
+        {method, BytesPerSecond(both.encode.rate()), BytesPerSecond(both.decode.rate())});
+  }
+  return rates;
+}
+
+MemoryRates read_memory_rates(const CsvTable& table) {
+  std::map<std::string_view, Total> ops;
+  Total optimizer;
+  for_each_row(table, kKernelColumns, [&](const CsvRow& row) {
+    if (row.text("kernel") != "memory-bound") {
+      return;
+    }
+    const double elements = positive(row, "m") * positive(row, "n");
+    const double seconds = positive(row, "time_us") * 1e-6;
+    if (row.text("op_detail") == kOptimizer) {
+      optimizer.work += elements;
+      optimizer.seconds += seconds;
+    }
+    for (const OpRow& op : kOps) {
+      if (row.text("op_detail") == op.name) {
+        ops[op.op].work += op.bytes * elements;
+        ops[op.op].seconds += seconds;
+      }
+    }
+  });
+  if (!ops.contains("streaming")) {
+    fail_without(table, "is a kernel that streams, such as add");
+  }
+  double quickest = 0;
+  for (const auto& [op, total] : ops) {
+    quickest = std::max(quickest, total.rate());
+  }
+  const auto share = [&](std::string_view op) {  // one that was not measured streams
+    const auto found = ops.find(op);
+    const Total& total = found == ops.end() ? ops.at("streaming") : found->second;
+    return std::max(0.01, total.rate() / quickest);  // as little as a GPU file may say
+  };
+  MemoryRates rates;
+  rates.stream = BytesPerSecond(quickest);
+  rates.streaming = share("streaming");
+  rates.norm = share("norm");
+  rates.softmax = share("softmax");
+  rates.gather = share("gather");
+  rates.optimizer_bytes = optimizer.work > 0 ? quickest * rates.streaming / optimizer.rate() : 0;
+  return rates;
+}
+
+FlopsPerSecond best_gemm_rate(const CsvTable& table) {
+  double best = 0;
+  for_each_row(table, kKernelColumns, [&](const CsvRow& row) {
+    if (row.text("kernel").empty() || row.text("kernel") == "gemm") {
+      const double batch = row.number("batch").value_or(1);
+      const double flops = 2 * batch * positive(row, "m") * positive(row, "n") * positive(row, "k");
+      best = std::max(best, flops / (positive(row, "time_us") * 1e-6));
+    }
+  });
+  if (best <= 0) {
+    fail_without(table, "is a GEMM");
+  }
+  return FlopsPerSecond(best);
+}
+
+double read_compute_share(const CsvTable& table) {
+  constexpr std::array<std::string_view, 2> kColumns = {"alone_us", "beside_us"};
+  double alone = 0;
+  double beside = 0;
+  for_each_row(table, kColumns, [&](const CsvRow& row) {
+    alone += positive(row, "alone_us");
+    beside += positive(row, "beside_us");
+  });
+  constexpr double kMost = 0.9;  // as much as a cluster's file may say
+  return beside > 0 ? std::clamp(1 - alone / beside, 0.0, kMost) : 0;
+}
+
+Seconds read_message_latency(const CsvTable& table) {
+  constexpr std::array<std::string_view, 3> kColumns = {"collective", "message_bytes",
+                                                        "measured_time_us"};
+  constexpr double kSmall = 4096;
+  std::vector<double> times;
+  for_each_row(table, kColumns, [&](const CsvRow& row) {
+    if (row.text("collective") == "send_recv" && positive(row, "message_bytes") <= kSmall) {
+      times.push_back(positive(row, "measured_time_us") * 1e-6);
+    }
+  });
+  if (times.empty()) {
+    fail_without(table, "is a small message: collective send_recv of at most 4 KiB");
+  }
+  return Seconds(validation::quantile(std::move(times), 0.5));
+}
+
+}  // namespace foretrain::live
