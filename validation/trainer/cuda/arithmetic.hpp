@@ -76,13 +76,17 @@ FORETRAIN_BOTH float adamw_of(float parameter, float& first, float& second, floa
 
 inline constexpr float kLargestCode = 127;  ///< of int8; -128 is not used
 
-/// The scale of a block whose largest number is `largest` in size.
-FORETRAIN_BOTH float scale_of(float largest) { return largest / kLargestCode; }
+/// The scale of a block whose largest number is `largest` in size: 0, and with it all codes, where
+/// it would be so small that it has no exact inverse.
+FORETRAIN_BOTH float scale_of(float largest) {
+  constexpr float kLeast = 1.17549435e-38F;  // the smallest normal number
+  const float scale = largest / kLargestCode;
+  return scale < kLeast ? 0.0F : scale;
+}
 
-/// To the nearest, ties to even. The scale may have rounded down: codes stay within +-127.
-FORETRAIN_BOTH std::int8_t code_of(float x, float scale) {
-  const float code = scale > 0 ? rintf(x / scale) : 0.0F;
-  return static_cast<std::int8_t>(fminf(fmaxf(code, -kLargestCode), kLargestCode));
+/// To the nearest, ties to even.
+FORETRAIN_BOTH std::int8_t code_of(float x, float inverse_scale) {
+  return static_cast<std::int8_t>(static_cast<std::int32_t>(rintf(x * inverse_scale)));
 }
 
 /// Where things lie in qkv [B, S, 3, H, D]; in out [B, S, H, D]; in a row's statistics [B, H, S].

@@ -31,8 +31,9 @@ __global__ void quantize_kernel(std::int8_t* codes, float* scales, const float* 
     largest = block_maximum(largest, room);
   }
   const float scale = scale_of(largest);
+  const float inverse = scale > 0 ? 1.0F / scale : 0.0F;
   for (std::int64_t i = begin + lane; i < end; i += kTogether) {
-    codes[i] = code_of(in[i], scale);
+    codes[i] = code_of(in[i], inverse);
   }
   if (lane == 0 && begin < count) {
     scales[index] = scale;
