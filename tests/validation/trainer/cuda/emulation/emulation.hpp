@@ -35,6 +35,7 @@ extern dim3 gridDim;
 namespace emulation {
 
 /// The order in which the threads of a block are run: 0 ascending, 1 descending, others shuffled.
+/// If odd, a warp goes as far as it can before the next one runs; else they take turns.
 void set_order(unsigned seed);
 
 void run(std::int64_t blocks, dim3 threads, std::size_t dynamic_bytes,

@@ -50,20 +50,20 @@ class Block {
     error_ = nullptr;
     dynamic_.assign(dynamic_bytes / sizeof(uint4) + 1, uint4{~0U, ~0U, ~0U, ~0U});
     start(threads);
-    for (std::size_t left = fibers_in_use_; left > 0;) {
-      const std::size_t before = left;
+    while (left_ > 0) {
       bool has_moved = false;
-      for (const std::size_t i : order_) {
-        if (fibers_[i].can_run()) {
+      for (std::size_t first = 0; first < order_.size(); first += kWarp) {
+        while (run_warp(first)) {
           has_moved = true;
-          resume(i);
-          left -= fibers_[i].is_done ? 1U : 0U;
+          if (!is_hasty()) {
+            break;
+          }
         }
       }
       if (error_ != nullptr) {
         std::rethrow_exception(error_);
       }
-      if (!has_moved && left == before) {
+      if (!has_moved && left_ > 0) {
         throw std::runtime_error("threads of a block wait for one another for ever");
       }
     }
@@ -103,6 +103,21 @@ class Block {
  private:
   static void enter();
 
+  // Whether a warp goes as far as it can before the next one runs; else they take turns.
+  [[nodiscard]] bool is_hasty() const { return seed_ % 2 == 1; }
+
+  // Runs the lanes of a warp that can run, each until it waits. False: none could.
+  bool run_warp(std::size_t first) {
+    bool has_moved = false;
+    for (std::size_t i = first; i < std::min<std::size_t>(first + kWarp, order_.size()); ++i) {
+      if (fibers_[order_[i]].can_run()) {
+        has_moved = true;
+        resume(order_[i]);
+      }
+    }
+    return has_moved;
+  }
+
   void start(dim3 threads) {
     fibers_in_use_ = std::size_t{threads.x} * threads.y * threads.z;
     if (fibers_in_use_ == 0 || fibers_in_use_ > 1024) {
@@ -111,6 +126,7 @@ class Block {
     while (fibers_.size() < fibers_in_use_) {
       fibers_.emplace_back().stack = std::make_unique<char[]>(kStackBytes);
     }
+    left_ = fibers_in_use_;
     all_ = Meeting{};
     all_.members = fibers_in_use_;
     warps_.assign((fibers_in_use_ + kWarp - 1) / kWarp, Meeting{});
@@ -132,8 +148,24 @@ class Block {
     if (seed_ == 1) {
       std::reverse(order_.begin(), order_.end());
     } else if (seed_ > 1) {
-      std::mt19937 random(seed_);
-      std::shuffle(order_.begin(), order_.end(), random);
+      shuffle();
+    }
+  }
+
+  // The warps, and the lanes of each.
+  void shuffle() {
+    std::mt19937 random(seed_);
+    std::vector<std::size_t> warps(warps_.size());
+    std::iota(warps.begin(), warps.end(), std::size_t{0});
+    std::shuffle(warps.begin(), warps.end(), random);
+    order_.clear();
+    for (const std::size_t warp : warps) {
+      const auto first = static_cast<std::ptrdiff_t>(order_.size());
+      for (std::size_t i = warp * kWarp;
+           i < std::min<std::size_t>((warp + 1) * kWarp, fibers_in_use_); ++i) {
+        order_.push_back(i);
+      }
+      std::shuffle(order_.begin() + first, order_.end(), random);
     }
   }
 
@@ -146,6 +178,7 @@ class Block {
   // A thread that is done no longer counts: the others may have waited for it alone.
   void leave() {
     fibers_[current_].is_done = true;
+    --left_;
     --warps_[current_ / kWarp].members;
     --all_.members;
     if (all_.members > 0 && all_.present == all_.members) {
@@ -158,6 +191,7 @@ class Block {
   std::exception_ptr error_;
   std::vector<Fiber> fibers_;
   std::size_t fibers_in_use_ = 0;
+  std::size_t left_ = 0;  // that are not done
   std::vector<std::size_t> order_;
   std::size_t current_ = 0;
   ucontext_t scheduler_{};
