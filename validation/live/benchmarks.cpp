@@ -20,26 +20,12 @@ struct Total {
   double work = 0;
   double seconds = 0;
   [[nodiscard]] double rate() const { return seconds > 0 ? work / seconds : 0; }
+  Total& operator+=(const Total& other) {
+    work += other.work;
+    seconds += other.seconds;
+    return *this;
+  }
 };
-
-/// A kernel that gives streaming, norms, softmax or gathers their rate, with the bytes per element
-/// that models/blocks count for it in fp32.
-struct OpRow {
-  std::string_view name;  ///< in op_detail
-  std::string_view op;    ///< of [memory_bound]
-  double bytes;
-};
-constexpr std::array<OpRow, 8> kOps = {{
-    {"add", "streaming", 12},
-    {"gelu", "streaming", 8},
-    {"gelu_gradient", "streaming", 12},
-    {"layer_norm", "norm", 8},
-    {"layer_norm_gradient", "norm", 16},
-    {"softmax", "softmax", 8},
-    {"cross_entropy", "softmax", 28},
-    {"embedding", "gather", 8},
-}};
-constexpr std::string_view kOptimizer = "adamw";
 
 template <class Use>
 void for_each_row(const CsvTable& table, std::span<const std::string_view> columns, Use use) {
@@ -99,44 +85,42 @@ std::vector<CodecRate> read_codec_rates(const CsvTable& table) {
 }
 
 MemoryRates read_memory_rates(const CsvTable& table) {
-  std::map<std::string_view, Total> ops;
-  Total optimizer;
+  constexpr std::array<std::string_view, 2> kColumns = {"memory_op", "bytes"};
+  config::Diagnostics diagnostics;
+  table.require(kColumns, diagnostics);
+  diagnostics.throw_if_any();
+  std::map<std::string, Total> ops;
+  std::map<std::string, Total> passes;  // over parameters, in the optimizer
   for_each_row(table, kKernelColumns, [&](const CsvRow& row) {
     if (row.text("kernel") != "memory-bound") {
       return;
     }
-    const double elements = positive(row, "m") * positive(row, "n");
     const double seconds = positive(row, "time_us") * 1e-6;
-    if (row.text("op_detail") == kOptimizer) {
-      optimizer.work += elements;
-      optimizer.seconds += seconds;
-    }
-    for (const OpRow& op : kOps) {
-      if (row.text("op_detail") == op.name) {
-        ops[op.op].work += op.bytes * elements;
-        ops[op.op].seconds += seconds;
-      }
+    if (row.has("memory_op")) {
+      ops[row.text("memory_op")] += {positive(row, "bytes"), seconds};
+    } else {
+      passes[row.text("op_detail")] += {positive(row, "m") * positive(row, "n"), seconds};
     }
   });
   if (!ops.contains("streaming")) {
-    fail_without(table, "is a kernel that streams, such as add");
+    fail_without(table, "is a kernel that streams: memory_op streaming");
   }
   double quickest = 0;
   for (const auto& [op, total] : ops) {
     quickest = std::max(quickest, total.rate());
   }
-  const auto share = [&](std::string_view op) {  // one that was not measured streams
+  const auto share = [&](const std::string& op) {  // one that was not measured streams
     const auto found = ops.find(op);
     const Total& total = found == ops.end() ? ops.at("streaming") : found->second;
     return std::max(0.01, total.rate() / quickest);  // as little as a GPU file may say
   };
-  MemoryRates rates;
-  rates.stream = BytesPerSecond(quickest);
-  rates.streaming = share("streaming");
-  rates.norm = share("norm");
-  rates.softmax = share("softmax");
-  rates.gather = share("gather");
-  rates.optimizer_bytes = optimizer.work > 0 ? quickest * rates.streaming / optimizer.rate() : 0;
+  MemoryRates rates{BytesPerSecond(quickest), share("streaming"), share("norm"),
+                    share("softmax"),         share("gather"),    0};
+  for (const char* pass : {"adamw", "sum_of_squares"}) {
+    if (const auto found = passes.find(pass); found != passes.end()) {
+      rates.optimizer_bytes += quickest * rates.streaming / found->second.rate();
+    }
+  }
   return rates;
 }
 

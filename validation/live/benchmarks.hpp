@@ -20,18 +20,18 @@ struct CodecRate {
 /// all their bytes together. Throws ConfigError.
 [[nodiscard]] std::vector<CodecRate> read_codec_rates(const validation::CsvTable& table);
 
-/// Kernels that memory bounds, or that the simulator takes for such, by the bytes that it counts
-/// for them in fp32.
+/// Kernels that memory bounds, or that the simulator takes for such: of each class the bytes that
+/// the simulator counts over the time of all its rows.
 struct MemoryRates {
-  BytesPerSecond stream;  ///< of the quickest kernel of the table
+  BytesPerSecond stream;  ///< of the quickest class
   double streaming = 1;   ///< shares of that rate
   double norm = 1;
   double softmax = 1;
   double gather = 1;
   double optimizer_bytes = 0;  ///< per parameter, that streaming moves while AdamW takes one step
 };
-/// Rows of the kernel table (see validation/calibrate/kernel_table.hpp) with kernel "memory-bound":
-/// m rows of n elements of the kernel that op_detail names. Throws ConfigError.
+/// Rows of the kernel table with memory_op and bytes (validation/calibrate/kernel_table.hpp); of
+/// "adamw" and "sum_of_squares" in op_detail, m x n parameters. Throws ConfigError.
 [[nodiscard]] MemoryRates read_memory_rates(const validation::CsvTable& table);
 /// The highest rate of a GEMM in the table. Throws ConfigError when there is none.
 [[nodiscard]] FlopsPerSecond best_gemm_rate(const validation::CsvTable& table);

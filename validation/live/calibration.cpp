@@ -21,7 +21,9 @@
 namespace foretrain::live {
 namespace {
 
-constexpr Seconds kBenchmarkLimit{120};
+constexpr Seconds kBenchmarkLimit{300};
+constexpr const char* kShortEffort = "0.2";
+constexpr const char* kEffort = "0.7";
 constexpr Seconds kHostProbe{1e-3};
 constexpr double kAboveBest = 1.2;  // of loopback, whose rate is what was seen at best
 
@@ -48,11 +50,14 @@ class Calibrator {
 
   validation::CsvTable benchmark(const std::string& name, BytesPerSecond rate,
                                  const std::string& file) {
-    (void)run_checked(
-        "benchmark " + name,
-        command_of(tools_,
-                   {rate, Straggler::none, false, {"benchmark", name, "--output", path(file)}}),
-        kBenchmarkLimit);
+    (void)run_checked("benchmark " + name,
+                      command_of(tools_, {rate,
+                                          Straggler::none,
+                                          false,
+                                          {"benchmark", name, "--effort",
+                                           selection_.is_short ? kShortEffort : kEffort, "--output",
+                                           path(file)}}),
+                      kBenchmarkLimit);
     return validation::CsvTable::load(sources_, path(file));
   }
 
@@ -63,6 +68,7 @@ class Calibrator {
     result_.memory = read_memory_rates(table);
     validation::CalibrateOptions options;
     options.table.dtype = Dtype::fp32;
+    options.table.head_dim = kHeadDim;
     options.command = "foretrain validate --live";
     const config::Value base = config::parse_toml(
         sources_, "gpu.toml", gpu_base(result_.memory, best_gemm_rate(table), "measured"));

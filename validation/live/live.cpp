@@ -19,7 +19,7 @@ struct Effort {
   double least;
   double most;
 };
-constexpr Effort kFull = {4, 3, 9};
+constexpr Effort kFull = {3, 3, 9};
 constexpr Effort kShort = {1.5, 3, 5};
 constexpr int kWarmUp = 2;
 

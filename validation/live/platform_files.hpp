@@ -16,7 +16,7 @@ struct Level {
   Seconds host_per_layer{0};
 };
 
-/// A GPU file for one core, without its GEMMs: foretrain calibrate fits them.
+/// A GPU file for one core, without GEMMs and attention: foretrain calibrate fits them.
 [[nodiscard]] std::string gpu_base(const MemoryRates& memory, FlopsPerSecond peak,
                                    const std::string& hardware);
 /// A fitted GPU file at this level.

@@ -74,12 +74,62 @@ int milliseconds_until(Clock::time_point then) {
   return static_cast<int>(std::max<std::int64_t>(0, left.count()) + 1);
 }
 
-int wait_for(pid_t process) {
-  int status = 0;
-  while (::waitpid(process, &status, 0) < 0 && errno == EINTR) {
+class Child {
+ public:
+  explicit Child(std::vector<std::string> arguments) {
+    std::vector<char*> pointers;
+    pointers.reserve(arguments.size() + 1);
+    for (std::string& argument : arguments) {
+      pointers.push_back(argument.data());
+    }
+    pointers.push_back(nullptr);
+    const pid_t parent = ::getpid();
+    process_ = ::fork();
+    if (process_ < 0) {
+      throw ProcessError(fmt::format("no process: {}", std::strerror(errno)));
+    }
+    if (process_ == 0) {
+      become(pointers, out_, errors_, parent);
+    }
+    out_.close_end(1);
+    errors_.close_end(1);
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+
+  /// Reads to the end of both streams. False when the child had to be stopped.
+  bool listen(ProcessResult& result, Seconds limit) {
+    auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                       std::chrono::duration<double>(limit.value));
+    int signal = SIGTERM;
+    while (out_.ends[0] >= 0 || errors_.ends[0] >= 0) {
+      std::array<pollfd, 2> waiting = {{{out_.ends[0], POLLIN, 0}, {errors_.ends[0], POLLIN, 0}}};
+      ::poll(waiting.data(), waiting.size(), milliseconds_until(deadline));
+      if (waiting[0].revents != 0) {
+        read_some(out_, result.out);
+      }
+      if (waiting[1].revents != 0) {
+        read_some(errors_, result.errors);
+      }
+      if (Clock::now() >= deadline) {
+        ::kill(process_, std::exchange(signal, SIGKILL));
+        deadline = Clock::now() + kGrace;
+      }
+    }
+    return signal == SIGTERM;
+  }
+
+  /// Its exit code.
+  [[nodiscard]] int wait() const {
+    int status = 0;
+    while (::waitpid(process_, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  Pipe out_;
+  Pipe errors_;
+  pid_t process_ = -1;
+};
 
 std::string last_lines(const std::string& text) {
   constexpr std::size_t kMost = 2000;
@@ -89,47 +139,11 @@ std::string last_lines(const std::string& text) {
 }  // namespace
 
 ProcessResult run_process(const std::vector<std::string>& arguments, Seconds limit) {
-  std::vector<std::string> copies = arguments;
-  std::vector<char*> pointers;
-  pointers.reserve(copies.size() + 1);
-  for (std::string& copy : copies) {
-    pointers.push_back(copy.data());
-  }
-  pointers.push_back(nullptr);
-  Pipe out;
-  Pipe errors;
-  const pid_t parent = ::getpid();
-  const pid_t process = ::fork();
-  if (process < 0) {
-    throw ProcessError(fmt::format("no process: {}", std::strerror(errno)));
-  }
-  if (process == 0) {
-    become(pointers, out, errors, parent);
-  }
-  out.close_end(1);
-  errors.close_end(1);
+  Child child(arguments);
   ProcessResult result;
-  auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(
-                                     std::chrono::duration<double>(limit.value));
-  int signal = SIGTERM;
-  bool is_late = false;
-  while (out.ends[0] >= 0 || errors.ends[0] >= 0) {
-    std::array<pollfd, 2> waiting = {{{out.ends[0], POLLIN, 0}, {errors.ends[0], POLLIN, 0}}};
-    ::poll(waiting.data(), waiting.size(), milliseconds_until(deadline));
-    if (waiting[0].revents != 0) {
-      read_some(out, result.out);
-    }
-    if (waiting[1].revents != 0) {
-      read_some(errors, result.errors);
-    }
-    if (Clock::now() >= deadline) {
-      is_late = true;
-      ::kill(process, std::exchange(signal, SIGKILL));
-      deadline = Clock::now() + kGrace;
-    }
-  }
-  result.code = wait_for(process);
-  if (is_late) {
+  const bool is_in_time = child.listen(result, limit);
+  result.code = child.wait();
+  if (!is_in_time) {
     throw ProcessError(fmt::format("{}: stopped, it took longer than {:g} s\n{}", arguments.front(),
                                    limit.value, last_lines(result.errors)));
   }

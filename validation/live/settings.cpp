@@ -15,7 +15,6 @@ namespace {
 
 // 6 FLOPs per parameter and token: 20 and 33 GFLOP per rank, a few tenths of a second on a core.
 constexpr std::int64_t kSequence = 128;
-constexpr std::int64_t kHeadDim = 64;
 constexpr std::int64_t kVocabulary = 256;  // bytes
 
 // What a step of DDP is to the trainer as well as to the simulator.

@@ -12,6 +12,9 @@
 
 namespace foretrain::live {
 
+/// Of all models.
+inline constexpr std::int64_t kHeadDim = 64;
+
 /// A GPT that a step of two cores takes a fraction of a second for.
 struct LiveModel {
   std::string_view name;

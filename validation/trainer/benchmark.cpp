@@ -13,15 +13,20 @@ namespace {
 
 bool is_processor(const Device& device) { return device.activation_type() == Type::fp32; }
 
-void kernels(Device& device, World& world, std::ostream& out) {
-  benchmark_kernels(device, world, default_sweep(device), out);
+void kernels(Device& device, World& world, double effort, std::ostream& out) {
+  KernelSweep sweep = default_sweep(device);
+  sweep.seconds *= effort;
+  benchmark_kernels(device, world, sweep, out);
 }
 
-void collectives(Device& device, World& world, std::ostream& out) {
-  benchmark_collectives(device, world, {}, out);
+void collectives(Device& device, World& world, double effort, std::ostream& out) {
+  CollectiveSweep sweep;
+  sweep.seconds *= effort;
+  sweep.longest_call *= effort;
+  benchmark_collectives(device, world, sweep, out);
 }
 
-void codecs(Device& device, World& world, std::ostream& out) {
+void codecs(Device& device, World& world, double /*effort*/, std::ostream& out) {
   std::vector<WireCompression> methods;
   for (const Compressor& row : compressors()) {
     WireCompression how{&row, CodecOptions(row.codec->options), false, 1};
@@ -39,12 +44,17 @@ void codecs(Device& device, World& world, std::ostream& out) {
   benchmark_codecs(device, world, methods, buckets, out);
 }
 
-using Benchmark = void (*)(Device&, World&, std::ostream&);
+void interference(Device& device, World& world, double effort, std::ostream& out) {
+  constexpr double kSeconds = 0.6;
+  benchmark_interference(device, world, kSeconds * effort, out);
+}
+
+using Benchmark = void (*)(Device&, World&, double, std::ostream&);
 constexpr std::array<std::pair<std::string_view, Benchmark>, 4> kBenchmarks = {
     {{"kernels", kernels},
      {"collectives", collectives},
      {"codecs", codecs},
-     {"interference", benchmark_interference}}};
+     {"interference", interference}}};
 
 }  // namespace
 
@@ -78,10 +88,11 @@ std::vector<std::string> benchmark_names() {
   return names;
 }
 
-void run_benchmark(std::string_view name, Device& device, World& world, std::ostream& out) {
+void run_benchmark(std::string_view name, Device& device, World& world, double effort,
+                   std::ostream& out) {
   for (const auto& [row, benchmark] : kBenchmarks) {
     if (row == name) {
-      benchmark(device, world, out);
+      benchmark(device, world, effort, out);
       return;
     }
   }

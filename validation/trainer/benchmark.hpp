@@ -60,12 +60,15 @@ void benchmark_codecs(Device& device, World& world, const std::vector<WireCompre
 [[nodiscard]] BucketShape layer_bucket(std::int64_t hidden);
 
 /// One GEMM, and one all-reduce, each alone and beside the other; compute_share is what of its rate
-/// the GEMM loses. REQUIRES: two ranks or more.
-void benchmark_interference(Device& device, World& world, std::ostream& out);
+/// the GEMM loses. `seconds` of all-reduces, as long as they take alone. REQUIRES: two ranks or
+/// more.
+void benchmark_interference(Device& device, World& world, double seconds, std::ostream& out);
 
 /// "kernels", "collectives", "codecs", "interference".
 [[nodiscard]] std::vector<std::string> benchmark_names();
-/// One of them with its defaults.
-void run_benchmark(std::string_view name, Device& device, World& world, std::ostream& out);
+/// One of them with its defaults; `effort` times as long, with fewer payloads where it is less
+/// than one.
+void run_benchmark(std::string_view name, Device& device, World& world, double effort,
+                   std::ostream& out);
 
 }  // namespace foretrain::trainer

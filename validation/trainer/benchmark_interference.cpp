@@ -11,9 +11,7 @@
 namespace foretrain::trainer {
 namespace {
 
-constexpr double kAlone = 0.3;   // seconds for each time alone
-constexpr double kBeside = 0.6;  // seconds of collectives, as long as they take alone
-constexpr double kMore = 3;      // GEMMs go on for so much longer
+constexpr double kMore = 3;  // GEMMs go on for so much longer than all-reduces
 constexpr std::string_view kGemm = "gemm";
 constexpr std::string_view kSum = "sum";
 
@@ -34,15 +32,15 @@ class Interference {
                                   Type::fp32, MemoryClass::buffers)),
         operands_(device, device.activation_type(), 3 * size_ * size_, 0) {}
 
-  [[nodiscard]] Pair alone() {
-    BenchmarkTimer timer(device_, world_, kAlone);
+  [[nodiscard]] Pair alone(double seconds) {
+    BenchmarkTimer timer(device_, world_, seconds / 2);
     return {timer.time(kCompute, [&](std::int64_t) { multiply(); }),
             timer.time(beside_, [&](std::int64_t) { sum(); })};
   }
 
   // Only what lies within the time of the other counts. If one is over at once, nothing does.
-  [[nodiscard]] Pair together(const Pair& alone) {
-    const auto sums = std::max<std::int64_t>(2, static_cast<std::int64_t>(kBeside / alone.sum));
+  [[nodiscard]] Pair together(const Pair& alone, double seconds) {
+    const auto sums = std::max<std::int64_t>(2, static_cast<std::int64_t>(seconds / alone.sum));
     const auto gemms = std::max<std::int64_t>(
         2, static_cast<std::int64_t>(kMore * static_cast<double>(sums) * alone.sum / alone.gemm));
     device_.synchronize();
@@ -105,10 +103,10 @@ class Interference {
 
 }  // namespace
 
-void benchmark_interference(Device& device, World& world, std::ostream& out) {
+void benchmark_interference(Device& device, World& world, double seconds, std::ostream& out) {
   Interference bench(device, world);
-  const Pair alone = bench.alone();
-  Pair beside = bench.together(alone);
+  const Pair alone = bench.alone(seconds);
+  Pair beside = bench.together(alone, seconds);
   beside.gemm = beside.gemm > 0 ? beside.gemm : alone.gemm;
   beside.sum = beside.sum > 0 ? beside.sum : alone.sum;
   if (world.rank() == 0) {

@@ -111,7 +111,9 @@ constexpr std::string_view kColumns =
 std::string number(std::int64_t value) { return value == 0 ? "" : std::to_string(value); }
 
 void time_linear(KernelBench& bench, const Linear& shape) {
-  const auto [n, o, i] = shape;
+  const std::int64_t n = shape.n;
+  const std::int64_t o = shape.o;
+  const std::int64_t i = shape.i;
   const bool is_fp32 = bench.device.activation_type() == Type::fp32;
   KernelRow row;
   row.kernel = "gemm";

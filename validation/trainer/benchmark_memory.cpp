@@ -132,12 +132,16 @@ class MemoryBench {
   Memory tokens_;
 };
 
-// One step of a layer's matrices. Its states are larger than caches as they are.
+// One step of a layer's matrices, of which there are as many as make a footprint.
 void time_optimizer(KernelBench& bench, std::int64_t c) {
   Device& device = bench.device;
   const std::int64_t count = kLayerMatrices * c * c;
+  constexpr std::int64_t kStateBytes = 12;  // fp32: the parameter and two moments
+  const std::int64_t layers = 1 + bench.sweep.footprint / (kStateBytes * count);
   const bool is_fp32 = device.activation_type() == Type::fp32;
-  const auto state = [&](Type type) { return device.allocate(count, type, MemoryClass::buffers); };
+  const auto state = [&](Type type) {
+    return device.allocate(layers * count, type, MemoryClass::buffers);
+  };
   const Memory master = state(Type::fp32);
   const Memory first = state(Type::fp32);
   const Memory second = state(Type::fp32);
@@ -153,7 +157,11 @@ void time_optimizer(KernelBench& bench, std::int64_t c) {
   row.dtype = "fp32";
   row.bytes = adam_traffic({TensorKind::matrix, row.m, row.n}, sizes);
   row.seconds = bench.timer.time(kCompute, [&](std::int64_t i) {
-    device.adamw(parameters, master, first, second, bench.gradients.round(i, {count})[0], {});
+    const auto of_layer = [&](const Memory& memory) {
+      return memory.tensor().part(i % layers * count, count);
+    };
+    device.adamw(of_layer(parameters), of_layer(master), of_layer(first), of_layer(second),
+                 bench.gradients.round(i, {count})[0], {});
   });
   bench.write(row);
   row.detail = "sum_of_squares";

@@ -26,8 +26,7 @@ namespace foretrain::trainer {
 
 class BenchmarkTimer {
  public:
-  BenchmarkTimer(Device& device, World& world, double seconds)
-      : device_(device), world_(world), seconds_(seconds) {}
+  BenchmarkTimer(Device& device, World& world, double seconds);
 
   /// `call(i)` enqueues the i-th of many like calls on `stream`.
   using Call = std::function<void(std::int64_t i)>;
@@ -38,10 +37,13 @@ class BenchmarkTimer {
  private:
   [[nodiscard]] double batch(Stream stream, const Call& call, std::int64_t count);
 
+  void run_ahead(Stream stream, std::int64_t count);
+
   Device& device_;
   World& world_;
   double seconds_;
   std::int64_t next_ = 0;
+  Memory cleared_;  // a GPU's
 };
 
 /// Memory of a device full of random numbers in (-1, 1), or of one number, handed out in rounds.

@@ -97,7 +97,7 @@ std::optional<std::string> refuse(const WireCompression& how) {
 }
 
 std::unique_ptr<GradientSum> compressed_sum(Device& device, const WireCompression& how,
-                                            std::vector<BucketShape> buckets, int ranks) {
+                                            const std::vector<BucketShape>& buckets, int ranks) {
   if (const auto reason = refuse(how)) {
     throw std::runtime_error(*reason);
   }

@@ -55,7 +55,7 @@ class GradientSum {
 /// each all-reduce the spans "encode", "exchange" and "decode" are told.
 [[nodiscard]] std::unique_ptr<GradientSum> compressed_sum(Device& device,
                                                           const WireCompression& how,
-                                                          std::vector<BucketShape> buckets,
+                                                          const std::vector<BucketShape>& buckets,
                                                           int ranks);
 
 }  // namespace foretrain::trainer

@@ -15,7 +15,7 @@ class LargestSum final : public GradientSum {
       : device_(device),
         density_(density),
         ranks_(ranks),
-        codes_(device.allocate(ranks * 2 * kept(largest_count(buckets)), Type::fp32,
+        codes_(device.allocate(ranks_ * 2 * kept(largest_count(buckets)), Type::fp32,
                                MemoryClass::buffers)) {
     errors_.reserve(buckets.size());
     for (const BucketShape& bucket : buckets) {
@@ -28,7 +28,7 @@ class LargestSum final : public GradientSum {
     const std::int64_t k = kept(gradient.count);
     const Tensor& error = errors_[bucket];
     const Tensor codes = codes_.tensor().part(0, ranks_ * 2 * k);
-    const Tensor own = codes.part(group.rank() * 2 * k, 2 * k);
+    const Tensor own = codes.part(2 * k * group.rank(), 2 * k);
     {
       const SpanScope span(device_, stream, "encode");
       device_.accumulate(stream, error, gradient, 1);
@@ -40,7 +40,7 @@ class LargestSum final : public GradientSum {
     }
     const SpanScope span(device_, stream, "decode");
     device_.clear(stream, gradient);
-    for (int rank = 0; rank < ranks_; ++rank) {
+    for (std::int64_t rank = 0; rank < ranks_; ++rank) {
       const Tensor code = codes.part(rank * 2 * k, 2 * k);
       device_.scatter_add(stream, gradient, values_of(code, k), places_of(code, k));
     }

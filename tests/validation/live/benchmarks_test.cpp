@@ -32,15 +32,17 @@ TEST_CASE("a codec's row without a time is told where it stands", "[live]") {
                     Catch::Contains("benchmark.csv:2:14: encode_us: expected a number above zero"));
 }
 
-TEST_CASE("memory-bound kernels are counted by the bytes that the simulator counts", "[live]") {
-  // 1,000 x 1,000 elements: an addition moves 12 MB in 1 ms, a norm 8 MB in 2 ms; AdamW takes 3 ms
-  // for a million parameters, in which streaming would move 36 MB.
+TEST_CASE("each class of memory-bound kernels has the rate of all its rows together", "[live]") {
+  // Streaming moves 12 + 36 MB in 4 ms, norms 8 MB in 2 ms; an optimizer's passes over a million
+  // parameters take 3 ms, in which streaming would move 36 MB.
   const MemoryRates rates =
-      read_memory_rates(table("kernel,op_detail,m,n,k,time_us\n"
-                              "gemm,,64,64,64,10\n"
-                              "memory-bound,add,1000,1000,,1000\n"
-                              "memory-bound,layer_norm,1000,1000,,2000\n"
-                              "memory-bound,adamw,1000,1000,,3000\n"));
+      read_memory_rates(table("kernel,op_detail,m,n,k,memory_op,bytes,time_us\n"
+                              "gemm,linear,64,64,64,,,10\n"
+                              "memory-bound,add,1000,1000,,streaming,12e6,1000\n"
+                              "memory-bound,gelu,1000,4000,,streaming,36e6,3000\n"
+                              "memory-bound,layer_norm,1000,1000,,norm,8e6,2000\n"
+                              "memory-bound,adamw,1000,1000,,,28e6,2500\n"
+                              "memory-bound,sum_of_squares,1000,1000,,,4e6,500\n"));
   CHECK(rates.stream.value == Catch::Approx(12e9));
   CHECK(rates.streaming == Catch::Approx(1));
   CHECK(rates.norm == Catch::Approx(1.0 / 3));
@@ -49,10 +51,10 @@ TEST_CASE("memory-bound kernels are counted by the bytes that the simulator coun
 }
 
 TEST_CASE("a kernel table without a stream or a GEMM says what is missing", "[live]") {
-  const std::string head = "kernel,op_detail,m,n,k,time_us\n";
-  CHECK_THROWS_WITH(read_memory_rates(table(head + "gemm,,64,64,64,10\n")),
-                    Catch::Contains("is a kernel that streams, such as add"));
-  CHECK_THROWS_WITH(best_gemm_rate(table(head + "memory-bound,add,10,10,,5\n")),
+  const std::string head = "kernel,op_detail,m,n,k,memory_op,bytes,time_us\n";
+  CHECK_THROWS_WITH(read_memory_rates(table(head + "gemm,,64,64,64,,,10\n")),
+                    Catch::Contains("is a kernel that streams: memory_op streaming"));
+  CHECK_THROWS_WITH(best_gemm_rate(table(head + "memory-bound,add,10,10,,streaming,10,5\n")),
                     Catch::Contains("is a GEMM"));
 }
 

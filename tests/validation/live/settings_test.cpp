@@ -20,12 +20,15 @@ constexpr BytesPerSecond kRate{50e6};
 class Folder {
  public:
   Folder() {
-    const std::string gemm = "[gemm.fp32]\nefficiency = 0.8\nbandwidth = 0.8\nfloor = \"1 us\"\n";
+    const std::string fitted =
+        "[gemm.fp32]\nefficiency = 0.8\nbandwidth = 0.8\nfloor = \"1 us\"\n"
+        "[flash.flash2]\nforward = 0.3\nforward_tail = 0\nbackward = 0.3\nbackward_tail = 0\n";
     MemoryRates memory;
     memory.stream = BytesPerSecond(10e9);
     memory.optimizer_bytes = 28;
     const std::string base = gpu_base(memory, FlopsPerSecond(50e9), "a \"test\"");
-    folder_.write("gpu.toml", gpu_file(base + gemm, {0.9, Seconds(0)}));
+    folder_.write("gpu.toml",
+                  gpu_file("weight_gradient = 1.0\n" + base + fitted, {0.9, Seconds(0)}));
     folder_.write(cluster_file(kRate), cluster_base({"a test", kRate, Seconds(60e-6), 0.25}));
     folder_.write("stack.toml", stack_file(memory, {0.9, Seconds(2e-6)}));
   }

@@ -1,15 +1,19 @@
 // The benchmarks' tables: that calibration reads them, that bytes are those that models/blocks
-// count, and that rates mean to the simulator what was measured. SPDX-License-Identifier:
-// Apache-2.0
+// count, and that rates mean to the simulator what was measured.
+// SPDX-License-Identifier: Apache-2.0
 #include "validation/trainer/benchmark.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <map>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "models/blocks/blocks.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/validation/trainer/ranks.hpp"
 #include "tests/validation/trainer/thread_world.hpp"
 #include "validation/calibrate/collective_table.hpp"
 #include "validation/calibrate/kernel_table.hpp"
@@ -221,10 +225,51 @@ TEST_CASE("one rank alone has no collectives, codecs or interference to time", "
       INFO(name);
       CHECK_THROWS_AS(
           written(1, [&](auto& device, auto& world,
-                         auto& out) { trainer::run_benchmark(name, device, world, out); }),
+                         auto& out) { trainer::run_benchmark(name, device, world, 1, out); }),
           std::runtime_error);
     }
   }
+}
+
+TEST_CASE("a time is that of the slowest rank", "[trainer]") {
+  // One of two ranks takes 8 ms a call, the other 2.
+  constexpr double kSlow = 8e-3;
+  std::vector<double> times(2);
+  on_ranks(2, [&](int rank, Meeting& meeting) {
+    const auto device = trainer::cpu_device();
+    ThreadWorld world(rank, meeting);
+    trainer::BenchmarkTimer timer(*device, world, 0.01);
+    times[static_cast<std::size_t>(rank)] = timer.time(trainer::kCompute, [&](std::int64_t) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(rank == 0 ? 8 : 2));
+    });
+  });
+  CHECK(times[0] == times[1]);
+  CHECK(times[0] >= kSlow);
+  CHECK(times[0] < 10 * kSlow);
+}
+
+TEST_CASE("interference is told with what it was found from", "[trainer]") {
+  std::ostringstream text;
+  run_ranks(2, [&](RankOfTest& rank) {
+    std::ostringstream own;
+    trainer::benchmark_interference(rank.device, rank.world, 0.02, own);
+    if (rank.world.rank() == 0) {
+      text << own.str();
+    }
+    return std::vector<float>{};
+  });
+  config::Sources sources;
+  config::Diagnostics diagnostics;
+  const CsvTable table = CsvTable::parse(sources, "interference.csv", text.str());
+  REQUIRE(table.size() == 1);
+  const auto row = table.row(0, diagnostics);
+  const double alone = *row.number("alone_us");
+  const double beside = *row.number("beside_us");
+  CHECK(alone > 0);
+  CHECK(*row.number("compute_share") == Approx(std::max(0.0, 1 - alone / beside)).margin(1e-3));
+  CHECK(*row.number("collective_beside_us") ==
+        Approx(*row.number("collective_slowdown") * *row.number("collective_alone_us"))
+            .epsilon(1e-3));
 }
 
 TEST_CASE("rounds of memory do not overlap until it is used up", "[trainer]") {

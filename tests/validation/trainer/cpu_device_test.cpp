@@ -2,10 +2,11 @@
 // Forward kernels of the processor against plain loops in double precision. Numbers are of size 1,
 // so a sum of K of them in fp32 is off by K 2^-24 at most: 6e-8 K. Sizes are odd, so that no row
 // fills its vectors.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
-#include <string>
 #include <vector>
 
 #include "tests/support/catch.hpp"

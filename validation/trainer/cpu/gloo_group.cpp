@@ -8,25 +8,29 @@
 #include <utility>
 
 #include <Eigen/Core>
-#include <gloo/allgather.h>
-#include <gloo/allreduce.h>
 #include <gloo/context.h>
 #include <gloo/transport/unbound_buffer.h>
 
 #include "validation/trainer/cpu/half.hpp"
+#include "validation/trainer/cpu/ring.hpp"
+#include "validation/trainer/cpu/urgent.hpp"
 
 namespace foretrain::trainer {
 namespace {
 
 // Gloo's own slots end below this bit.
 constexpr int kKindBits = 48;
-enum class Kind : std::uint8_t { reduce_scatter = 1, all_to_all = 2, point_to_point = 3 };
+enum class Kind : std::uint8_t {
+  reduce_scatter = 1,
+  all_gather = 2,
+  all_to_all = 3,
+  point_to_point = 4
+};
 
 std::uint64_t slot_of(Kind kind, std::uint32_t number) {
   return (static_cast<std::uint64_t>(kind) << kKindBits) | number;
 }
 
-using Reduce = void (*)(void* out, const void* a, const void* b, std::size_t count);
 using Numbers = Eigen::Map<Eigen::ArrayXf>;
 using ConstantNumbers = Eigen::Map<const Eigen::ArrayXf>;
 
@@ -59,100 +63,16 @@ Reduce reduce_of(Type type, Reduction reduction) {
   throw std::runtime_error("processors reduce fp32, and sums of fp16, only");
 }
 
-template <class Number>
-void ring_all_reduce(const GlooCall& call, const Tensor& tensor, Reduce reduce) {
-  gloo::AllreduceOptions options(call.context);
-  options.setAlgorithm(gloo::AllreduceOptions::Algorithm::RING);
-  options.setOutput(tensor.as<Number>(), static_cast<std::size_t>(tensor.count));
-  options.setReduceFunction(reduce);
-  options.setTag(call.number);
-  options.setTimeout(call.timeout);
-  gloo::allreduce(options);
+RingCall ring_call(const GlooCall& call, Kind kind) {
+  return {call.context, call.timeout, slot_of(kind, call.number), call.scratch.get()};
 }
 
-// A ring in which part r starts at rank r + 1 and is full when it comes to rank r: in step s rank r
-// sends part r - 1 - s to its right and adds part r - 2 - s from its left. Parts travel in
-// segments, so that one is added while the next arrives (two, and at most 1 MiB, as in Gloo's
-// all-reduce).
-class RingReduceScatter {
- public:
-  RingReduceScatter(const GlooCall& call, const Tensor& out, const Tensor& in, Reduce reduce)
-      : call_(call), out_(out), in_(in), reduce_(reduce), size_(call.context->size) {
-    constexpr std::size_t kLargestSegment = std::size_t{1} << 20;
-    const std::size_t half = (static_cast<std::size_t>(out.count) + 1) / 2 * size_of(out.type);
-    segment_bytes_ = std::min(half, kLargestSegment);
-    segments_ = (out.bytes() + segment_bytes_ - 1) / segment_bytes_;
-    if (call.scratch->size() < 2 * segment_bytes_) {
-      call.scratch->resize(2 * segment_bytes_);
-    }
-  }
-
-  void run() {
-    const auto from_left =
-        std::array{call_.context->createUnboundBuffer(scratch(0), segment_bytes_),
-                   call_.context->createUnboundBuffer(scratch(1), segment_bytes_)};
-    const auto to_right = call_.context->createUnboundBuffer(in_.data, in_.bytes());
-    const std::size_t steps = static_cast<std::size_t>(size_ - 1) * segments_;
-    for (std::size_t i = 0; i < std::min<std::size_t>(2, steps); ++i) {
-      receive(*from_left[i], i);
-    }
-    for (std::size_t i = 0; i < segments_; ++i) {
-      send(*to_right, i);
-    }
-    for (std::size_t i = 0; i < steps; ++i) {
-      from_left[i % 2]->waitRecv(call_.timeout);
-      add(i);
-      if (i + 2 < steps) {
-        receive(*from_left[i % 2], i + 2);
-      }
-      if (i + segments_ < steps) {
-        send(*to_right, i + segments_);
-      }
-    }
-    for (std::size_t i = 0; i < steps; ++i) {
-      to_right->waitSend(call_.timeout);
-    }
-  }
-
- private:
-  using Buffer = gloo::transport::UnboundBuffer;
-
-  [[nodiscard]] int rank() const { return call_.context->rank; }
-  [[nodiscard]] std::size_t part(int index) const {
-    return static_cast<std::size_t>((index + 2 * size_) % size_);
-  }
-  [[nodiscard]] int step(std::size_t i) const { return static_cast<int>(i / segments_); }
-  [[nodiscard]] std::size_t offset(std::size_t i) const { return i % segments_ * segment_bytes_; }
-  [[nodiscard]] std::size_t length(std::size_t i) const {
-    return std::min(segment_bytes_, out_.bytes() - offset(i));
-  }
-  [[nodiscard]] std::byte* scratch(std::size_t i) const {
-    return call_.scratch->data() + i % 2 * segment_bytes_;
-  }
-  [[nodiscard]] std::uint64_t slot() const { return slot_of(Kind::reduce_scatter, call_.number); }
-
-  void receive(Buffer& buffer, std::size_t i) const {
-    buffer.recv((rank() + size_ - 1) % size_, slot(), 0, length(i));
-  }
-  void send(Buffer& buffer, std::size_t i) const {
-    buffer.send((rank() + 1) % size_, slot(), part(rank() - 1 - step(i)) * out_.bytes() + offset(i),
-                length(i));
-  }
-  void add(std::size_t i) const {
-    std::byte* const mine =
-        in_.as<std::byte>() + part(rank() - 2 - step(i)) * out_.bytes() + offset(i);
-    std::byte* const sum = step(i) == size_ - 2 ? out_.as<std::byte>() + offset(i) : mine;
-    reduce_(sum, mine, scratch(i), length(i) / size_of(out_.type));
-  }
-
-  const GlooCall& call_;
-  const Tensor& out_;
-  const Tensor& in_;
-  Reduce reduce_;
-  int size_;
-  std::size_t segment_bytes_ = 0;
-  std::size_t segments_ = 0;  // of a part
-};
+RingData parts_of(const Tensor& tensor, int ranks) {
+  const std::size_t part =
+      (static_cast<std::size_t>(tensor.count) + static_cast<std::size_t>(ranks) - 1) /
+      static_cast<std::size_t>(ranks);
+  return {tensor.as<std::byte>(), tensor.bytes(), part * size_of(tensor.type)};
+}
 
 // All pairs at once.
 void exchange(const GlooCall& call, const Tensor& out, const Tensor& in) {
@@ -202,6 +122,7 @@ void GlooGroup::enqueue(Stream stream, std::string_view what, std::uint32_t numb
                    [call = GlooCall{context_, timeout_, number, scratch_}, body = std::move(body),
                     where = std::string(what) + " of group '" + members_.name + "' on its rank " +
                             std::to_string(rank()) + " of " + std::to_string(size())] {
+                     const Urgent urgent;
                      try {
                        body(call);
                      } catch (const std::exception& error) {
@@ -216,11 +137,9 @@ void GlooGroup::all_reduce(Stream stream, const Tensor& tensor, Reduction reduct
     return;
   }
   enqueue(stream, "all-reduce", num_collectives_++, [tensor, reduce](const GlooCall& call) {
-    if (tensor.type == Type::fp32) {
-      ring_all_reduce<float>(call, tensor, reduce);
-    } else {
-      ring_all_reduce<std::uint16_t>(call, tensor, reduce);
-    }
+    const RingData data = parts_of(tensor, call.context->size);
+    ring_reduce_scatter(ring_call(call, Kind::reduce_scatter), data, reduce, size_of(tensor.type));
+    ring_all_gather(ring_call(call, Kind::all_gather), data);
   });
 }
 
@@ -231,11 +150,7 @@ void GlooGroup::all_gather(Stream stream, const Tensor& out, const Tensor& in) {
     if (call.context == nullptr || in.count == 0) {
       return;
     }
-    gloo::AllgatherOptions options(call.context);
-    options.setOutput(out.as<std::uint8_t>(), out.bytes());
-    options.setTag(call.number);
-    options.setTimeout(call.timeout);
-    gloo::allgather(options);
+    ring_all_gather(ring_call(call, Kind::all_gather), parts_of(out, call.context->size));
   });
 }
 
@@ -245,7 +160,13 @@ void GlooGroup::reduce_scatter(Stream stream, const Tensor& out, const Tensor& i
     if (call.context == nullptr) {
       copy_alone(out, in);
     } else if (out.count > 0) {
-      RingReduceScatter(call, out, in, reduce).run();
+      const RingData data = parts_of(in, call.context->size);
+      ring_reduce_scatter(ring_call(call, Kind::reduce_scatter), data, reduce, size_of(in.type));
+      const std::byte* own =
+          data.data + static_cast<std::size_t>(call.context->rank) * data.part_bytes;
+      if (out.data != own) {
+        std::memcpy(out.data, own, out.bytes());
+      }
     }
   });
 }

@@ -20,6 +20,7 @@
 
 #include "validation/trainer/cpu/cpu_device.hpp"
 #include "validation/trainer/cpu/gloo_group.hpp"
+#include "validation/trainer/cpu/urgent.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -34,6 +35,7 @@ std::shared_ptr<gloo::transport::Device> network(const std::string& interface) {
   } else {
     attributes.iface = interface;
   }
+  const Urgent urgent;  // as what it starts will be: the thread of events
   return gloo::transport::tcp::CreateDevice(attributes);
 }
 
@@ -126,6 +128,7 @@ class GlooWorld final : public World {
 
   template <class Call>
   void named(const std::string& what, Call call) const {
+    const Urgent urgent;  // every thread that Gloo's event thread may meet is
     try {
       call();
     } catch (const std::exception& error) {
