@@ -4,12 +4,14 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "sim/engine/engine.hpp"
+#include "sim/study/goodput/reliability.hpp"
 #include "strategies/plan.hpp"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's name
@@ -55,6 +57,7 @@ std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_goodput(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -77,6 +80,7 @@ void add_format_option(CLI::App& app, std::string& format,
 struct LoadedRun {
   config::Sources sources;
   Run run;
+  std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
 };
 /// Reads the run file, applies the sets, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
@@ -85,6 +89,8 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 /// sources that this program was built from.
 [[nodiscard]] std::string data_root();
 [[nodiscard]] Catalogue find_catalogue();
+/// Of the failure rates that [reliability] of a run file may name.
+[[nodiscard]] std::string reliability_folder();
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);

@@ -35,6 +35,8 @@ Catalogue find_catalogue() {
   return {root + "/models", root + "/platforms", root + "/strategies/stacks"};
 }
 
+std::string reliability_folder() { return data_root() + "/platforms/reliability"; }
+
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
   (void)add_set_option(app, options);
@@ -65,6 +67,10 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   diagnostics.throw_if_any();
   const std::string directory = fs::path(options.file).parent_path().string();
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
+  if (file.reliability) {
+    loaded.reliability = goodput::load_reliability(loaded.sources, file.reliability,
+                                                   reliability_folder(), directory);
+  }
 }
 
 namespace {
