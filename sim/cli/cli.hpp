@@ -64,6 +64,7 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 struct RunOptions {
   std::string file;
   std::vector<std::string> sets;
+  std::string what_if;  ///< changes of hardware, made after the sets
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 /// --set alone.
@@ -77,8 +78,9 @@ void add_format_option(CLI::App& app, std::string& format,
 struct LoadedRun {
   config::Sources sources;
   Run run;
+  std::vector<std::string> changes;  ///< what --what-if changed, for people
 };
-/// Reads the run file, applies the sets, resolves. Throws ConfigError.
+/// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// The folder of the data files: $FORETRAIN_DATA, else beside the installed program, else the

@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
+#include "sim/study/what_if/what_if.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -38,6 +39,7 @@ Catalogue find_catalogue() {
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
   (void)add_set_option(app, options);
+  app.add_option("--what-if", options.what_if, what_if_help());
 }
 
 CLI::Option* add_set_option(CLI::App& app, RunOptions& options) {
@@ -59,11 +61,15 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   for (const std::string& assignment : options.sets) {
     config::apply_set(loaded.sources, root, assignment);
   }
+  const std::string directory = fs::path(options.file).parent_path().string();
+  if (!options.what_if.empty()) {
+    loaded.changes =
+        apply_what_if(options.what_if, root, loaded.sources, find_catalogue(), directory);
+  }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
   const RunFile file = read_run(reader);
   diagnostics.throw_if_any();
-  const std::string directory = fs::path(options.file).parent_path().string();
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
 }
 
