@@ -64,7 +64,8 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 struct RunOptions {
   std::string file;
   std::vector<std::string> sets;
-  std::string what_if;  ///< changes of hardware, made after the sets
+  std::string what_if;       ///< changes of hardware, made after the sets
+  std::string more_what_if;  ///< those of a study, made after them
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 /// --set alone.

@@ -62,9 +62,13 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
     config::apply_set(loaded.sources, root, assignment);
   }
   const std::string directory = fs::path(options.file).parent_path().string();
-  if (!options.what_if.empty()) {
-    loaded.changes =
-        apply_what_if(options.what_if, root, loaded.sources, find_catalogue(), directory);
+  for (const std::string& line : {options.what_if, options.more_what_if}) {
+    if (!line.empty()) {
+      for (std::string& change :
+           apply_what_if(line, root, loaded.sources, find_catalogue(), directory)) {
+        loaded.changes.push_back(std::move(change));
+      }
+    }
   }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
