@@ -67,6 +67,8 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 struct RunOptions {
   std::string file;
   std::vector<std::string> sets;
+  std::string what_if;       ///< changes of hardware, made after the sets
+  std::string more_what_if;  ///< those of a study, made after them
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 /// --set alone.
@@ -81,8 +83,9 @@ struct LoadedRun {
   config::Sources sources;
   Run run;
   std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
+  std::vector<std::string> changes;  ///< what --what-if changed, for people
 };
-/// Reads the run file, applies the sets, resolves. Throws ConfigError.
+/// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// The folder of the data files: $FORETRAIN_DATA, else beside the installed program, else the

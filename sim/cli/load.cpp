@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 
 #include "sim/cli/cli.hpp"
+#include "sim/study/what_if/what_if.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -40,6 +41,7 @@ std::string reliability_folder() { return data_root() + "/platforms/reliability"
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
   (void)add_set_option(app, options);
+  app.add_option("--what-if", options.what_if, what_if_help());
 }
 
 CLI::Option* add_set_option(CLI::App& app, RunOptions& options) {
@@ -61,11 +63,19 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   for (const std::string& assignment : options.sets) {
     config::apply_set(loaded.sources, root, assignment);
   }
+  const std::string directory = fs::path(options.file).parent_path().string();
+  for (const std::string& line : {options.what_if, options.more_what_if}) {
+    if (!line.empty()) {
+      for (std::string& change :
+           apply_what_if(line, root, loaded.sources, find_catalogue(), directory)) {
+        loaded.changes.push_back(std::move(change));
+      }
+    }
+  }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
   const RunFile file = read_run(reader);
   diagnostics.throw_if_any();
-  const std::string directory = fs::path(options.file).parent_path().string();
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
   if (file.reliability) {
     loaded.reliability = goodput::load_reliability(loaded.sources, file.reliability,

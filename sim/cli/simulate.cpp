@@ -63,6 +63,7 @@ int simulate_command(const Options& options, Console& console) {
                                    options.fidelity == "full" ? Fidelity::full : Fidelity::lumped);
   Prediction& prediction = simulation.prediction;
   add_interval(loaded.run, prediction);
+  prediction.notes.insert(prediction.notes.begin(), loaded.changes.begin(), loaded.changes.end());
   prediction.provenance = provenance_of(loaded.sources, data_root());
   prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {
