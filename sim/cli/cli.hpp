@@ -55,6 +55,7 @@ std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_sweep(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -78,6 +79,9 @@ struct LoadedRun {
   config::Sources sources;
   Run run;
 };
+/// What the run file and the sets say, before the files that they name are read. Throws
+/// ConfigError.
+[[nodiscard]] RunFile read_run_file(const RunOptions& options, config::Sources& sources);
 /// Reads the run file, applies the sets, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
@@ -91,5 +95,7 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 /// The same for a study: how many of its `total` pieces ("sizes") are done.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
+/// The same for any line of text.
+[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
 
 }  // namespace foretrain::cli

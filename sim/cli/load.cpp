@@ -53,16 +53,20 @@ void add_format_option(CLI::App& app, std::string& format, std::vector<std::stri
       ->capture_default_str();
 }
 
-void load_run(const RunOptions& options, LoadedRun& loaded) {
-  config::Value root =
-      config::parse_toml(loaded.sources, options.file, config::read_file(options.file));
+RunFile read_run_file(const RunOptions& options, config::Sources& sources) {
+  config::Value root = config::parse_toml(sources, options.file, config::read_file(options.file));
   for (const std::string& assignment : options.sets) {
-    config::apply_set(loaded.sources, root, assignment);
+    config::apply_set(sources, root, assignment);
   }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
-  const RunFile file = read_run(reader);
+  RunFile file = read_run(reader);
   diagnostics.throw_if_any();
+  return file;
+}
+
+void load_run(const RunOptions& options, LoadedRun& loaded) {
+  const RunFile file = read_run_file(options, loaded.sources);
   const std::string directory = fs::path(options.file).parent_path().string();
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
 }
@@ -104,6 +108,14 @@ std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t to
   return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
     if (ticker.is_due()) {
       ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " " + pieces);
+    }
+  };
+}
+
+std::function<void(const std::string&)> talk_on(Console& console) {
+  return [ticker = Ticker(console)](const std::string& text) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(text);
     }
   };
 }
