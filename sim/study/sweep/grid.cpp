@@ -218,12 +218,25 @@ std::string Grid::to_json() const {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string Grid::text() const {
+  std::string text;
+  for (const Axis& axis : axes_) {
+    for (std::size_t k = 0; k < axis.keys.size(); ++k) {
+      text += fmt::format("{}{}={}", text.empty() ? "" : " ", axis.keys[k],
+                          fmt::join(axis.values[k], ","));
+    }
+  }
+  return text;
+}
+
 Grid grid_from_json(const std::string& text) {
   std::vector<Axis> axes;
-  const Json json = Json::parse(text);
-  axes.reserve(json.size());
-  for (const Json& axis : json) {
-    axes.push_back({axis.at("keys"), axis.at("values")});
+  try {
+    for (const Json& axis : Json::parse(text)) {
+      axes.push_back({axis.at("keys"), axis.at("values")});
+    }
+  } catch (const Json::exception&) {
+    refuse("", "", "does not say what it varied");
   }
   return Grid(std::move(axes));
 }

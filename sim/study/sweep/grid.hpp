@@ -35,6 +35,8 @@ class Grid {
   /// What point `index` sets, in the order of keys(). REQUIRES: index < size().
   [[nodiscard]] std::vector<Assignment> point(std::uint64_t index) const;
 
+  /// "parallel.tensor=1,2,4 nodes=1,2", for people.
+  [[nodiscard]] std::string text() const;
   /// As text that read_grid understands; equal for equal grids only.
   [[nodiscard]] std::string to_json() const;
 
@@ -43,7 +45,7 @@ class Grid {
   std::uint64_t size_ = 1;
 };
 
-/// REQUIRES: text comes from Grid::to_json.
+/// Throws ConfigError unless `text` comes from Grid::to_json.
 [[nodiscard]] Grid grid_from_json(const std::string& text);
 
 /// Each of `varied` is "KEY=VALUE,VALUE,..." and an axis of its own; those of `zipped` are one axis

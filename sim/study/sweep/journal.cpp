@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "sim/core/error.hpp"
+#include "sim/study/sweep/grid.hpp"
 
 namespace foretrain::sweep {
 namespace {
@@ -157,6 +158,11 @@ void Journal::Store::load_identity() {
     refuse(path, "is a journal that does not say of which sweep");
   }
   identity = {select.getColumn(0), select.getColumn(1), select.getColumn(2), select.getColumn(3)};
+  try {
+    (void)grid_from_json(identity.grid);
+  } catch (const ConfigError& error) {
+    refuse(path, error.diagnostics().front().message);
+  }
 }
 
 void Journal::Store::adopt(const Identity& wanted) {
@@ -164,7 +170,7 @@ void Journal::Store::adopt(const Identity& wanted) {
   if (identity.grid != wanted.grid) {
     refuse(path, fmt::format("is the journal of another sweep, which varied {}; name another file "
                              "with --journal",
-                             identity.grid));
+                             grid_from_json(identity.grid).text()));
   }
   has_changed = identity.inputs != wanted.inputs || identity.version != wanted.version;
   if (has_changed) {

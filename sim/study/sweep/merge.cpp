@@ -28,7 +28,8 @@ void check_same(const Journal& part, const Journal& first) {
   const Identity& b = first.identity();
   if (a.grid != b.grid) {
     refuse(part.path(), fmt::format("is the journal of another sweep than {}: it varied {}, not {}",
-                                    first.path(), a.grid, b.grid));
+                                    first.path(), grid_from_json(a.grid).text(),
+                                    grid_from_json(b.grid).text()));
   }
   if (a.inputs != b.inputs) {
     refuse(part.path(), fmt::format("is of another run file, or other --set keys, than {} ({}, {})",
