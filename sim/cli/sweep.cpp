@@ -169,7 +169,8 @@ int sweep_command(const Options& options, Console& console) {
   if (tally.signal == 0 && !options.is_quiet) {
     console.out << table_of(journal, options.telling);
   }
-  console.talk << fmt::format("{}{} of {} points are in {}, {} of them from before\n",
+  console.talk << fmt::format("{}{}{} of {} points are in {}, {} of them from before\n",
+                              console.is_talk_terminal ? "\r" : "",
                               tally.signal == 0 ? "" : "interrupted: ", tally.done(), tally.total,
                               path, tally.known);
   if (tally.crashed > 0) {
@@ -227,10 +228,13 @@ void add_options(CLI::App& app, Options& options) {
                "Go on with the journal (which an existing one means anyway)");
   app.add_option("--jobs", options.jobs, "Worker processes")->check(CLI::Range(1, 1024));
   auto* shard = app.add_option("--shard", options.shard, "Only a part of the points, such as 2/8");
-  app.add_option("--emit", options.emit, "Print a script that does this in shards, and merges them")
-      ->check(CLI::IsMember({"slurm", "parallel"}))
-      ->excludes(shard);
-  app.add_option("--shards", options.shards, "How many, with --emit")->check(CLI::PositiveNumber);
+  auto* emit = app.add_option("--emit", options.emit,
+                              "Print a script that does this in shards, and merges them")
+                   ->check(CLI::IsMember({"slurm", "parallel"}))
+                   ->excludes(shard);
+  app.add_option("--shards", options.shards, "How many, with --emit")
+      ->check(CLI::PositiveNumber)
+      ->needs(emit);
   app.add_flag("--quiet", options.is_quiet, "Print no table: the journal has it");
   add_telling(app, options.telling);
 }

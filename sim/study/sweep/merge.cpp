@@ -27,9 +27,9 @@ void check_same(const Journal& part, const Journal& first) {
   const Identity& a = part.identity();
   const Identity& b = first.identity();
   if (a.grid != b.grid) {
-    refuse(part.path(), fmt::format("is the journal of another sweep than {}: it varied {}, not {}",
-                                    first.path(), grid_from_json(a.grid).text(),
-                                    grid_from_json(b.grid).text()));
+    refuse(part.path(),
+           fmt::format("is the journal of another sweep than {}: it varied {}, not {}",
+                       first.path(), grid_from_json(a.grid).text(), grid_from_json(b.grid).text()));
   }
   if (a.inputs != b.inputs) {
     refuse(part.path(), fmt::format("is of another run file, or other --set keys, than {} ({}, {})",

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "sim/core/hash.hpp"
 #include "sim/study/sweep/result.hpp"
@@ -18,10 +18,11 @@ namespace foretrain::testing {
 
 /// What a prediction of `step` seconds leaves in a journal.
 inline std::string fake_result(double step) {
-  return fmt::format(R"({{"gpus":8,"step_time_s":{0},"tokens_per_s":{1},"tokens_per_s_per_gpu":{2},)"
-                     R"("mfu":0.5,"hfu":0.5,"fits":true,"breakdown_s":{{"compute":{0},)"
-                     R"("exposed_data":0.0,"bubble":0.0,"optimizer":0.0,"host":0.0}}}})",
-                     step, 1000 / step, 125 / step);
+  return fmt::format(
+      R"({{"gpus":8,"step_time_s":{0},"tokens_per_s":{1},"tokens_per_s_per_gpu":{2},)"
+      R"("mfu":0.5,"hfu":0.5,"fits":true,"breakdown_s":{{"compute":{0},)"
+      R"("exposed_data":0.0,"bubble":0.0,"optimizer":0.0,"host":0.0}}}})",
+      step, 1000 / step, 125 / step);
 }
 
 /// The hash of a point of fake inputs called `inputs`.

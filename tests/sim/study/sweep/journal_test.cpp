@@ -175,8 +175,7 @@ TEST_CASE("a file that is no journal of this sweep is refused and left alone", "
   const std::string ours = folder.path() + "/ours.sqlite";
   (void)Journal::open(ours, identity_of(grid()));
   const Grid more = sweep::parse_grid({"k=1,2,3,4,5"}, {});
-  const std::string refusal =
-      refusal_of([&] { return Journal::open(ours, identity_of(more)); });
+  const std::string refusal = refusal_of([&] { return Journal::open(ours, identity_of(more)); });
   CHECK(has(refusal, "is the journal of another sweep, which varied k=1,2,3,4;"));
 }
 
