@@ -200,6 +200,7 @@ int export_command(const Options& options, Console& console) {
 
 void add_telling(CLI::App& app, Telling& telling) {
   std::vector<std::string> measures;
+  measures.reserve(kMeasures.size());
   for (const auto& [name, measure] : kMeasures) {
     measures.emplace_back(name);
   }

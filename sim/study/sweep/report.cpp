@@ -17,45 +17,50 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Point {
-  Row row;
-  Json result;  // null unless predicted
-};
+// Null unless predicted.
+Json result_of(const Row& row) {
+  return row.status == Status::predicted ? Json::parse(row.result) : Json(nullptr);
+}
 
 // Larger is better.
-double merit(const Point& point, Measure by) {
+double merit(const Json& result, Measure by) {
   switch (by) {
     case Measure::step_time:
-      return -point.result.at("step_time_s").get<double>();
+      return -result.at("step_time_s").get<double>();
     case Measure::tokens_per_s:
-      return point.result.at("tokens_per_s");
+      return result.at("tokens_per_s");
     case Measure::tokens_per_s_per_gpu:
-      return point.result.at("tokens_per_s_per_gpu");
+      return result.at("tokens_per_s_per_gpu");
     case Measure::mfu:
-      return point.result.at("mfu");
+      return result.at("mfu");
   }
   return 0;
 }
 
 // In the order of the points or, when the best are asked for, of merit; the sweep's on a tie.
-std::vector<Point> select(const Journal& journal, const Selection& selection) {
-  std::vector<Point> points;
+std::vector<Row> select(const Journal& journal, const Selection& selection) {
+  std::vector<std::pair<double, Row>> rows;
   journal.for_each([&](const Row& row) {
-    Point point{row, nullptr};
-    if (row.status == Status::predicted) {
-      point.result = Json::parse(row.result);
+    if (!selection.best) {
+      rows.emplace_back(0, row);
+      return;
     }
-    if (!selection.best || (!point.result.is_null() && point.result.at("fits") == true)) {
-      points.push_back(std::move(point));
+    const Json result = result_of(row);
+    if (!result.is_null() && result.at("fits") == true) {
+      rows.emplace_back(merit(result, selection.by), row);
     }
   });
-  if (selection.best) {
-    std::stable_sort(points.begin(), points.end(), [&](const Point& a, const Point& b) {
-      return merit(a, selection.by) > merit(b, selection.by);
-    });
-    points.resize(std::min<std::size_t>(points.size(), *selection.best));
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<Row> selected;
+  const std::uint64_t most = selection.best.value_or(rows.size());
+  selected.reserve(std::min<std::uint64_t>(most, rows.size()));
+  for (auto& [ignored, row] : rows) {
+    if (selected.size() < most) {
+      selected.push_back(std::move(row));
+    }
   }
-  return points;
+  return selected;
 }
 
 std::string quoted(const std::string& cell) {
@@ -77,14 +82,15 @@ std::string plain(const std::string& value) {
 }
 
 // Parts of the step in a constant order: the axes of communication between the constant ones.
-std::vector<std::string> parts_of(const std::vector<Point>& points) {
+std::vector<std::string> parts_of(const std::vector<Row>& rows) {
   std::set<std::string> exposed;
   bool has_compression = false;
-  for (const Point& point : points) {
-    if (point.result.is_null()) {
+  for (const Row& row : rows) {
+    const Json result = result_of(row);
+    if (result.is_null()) {
       continue;
     }
-    for (const auto& [name, seconds] : point.result.at("breakdown_s").items()) {
+    for (const auto& [name, seconds] : result.at("breakdown_s").items()) {
       if (name.starts_with("exposed_")) {
         exposed.insert(name);
       }
@@ -123,23 +129,23 @@ std::string csv_cell(const Json& result, std::string_view name) {
   return cell->is_number_float() ? fmt::format("{}", cell->get<double>()) : cell->dump();
 }
 
-std::string csv_row(const Point& point, const std::vector<Assignment>& assignments,
+std::string csv_row(const Row& row, const std::vector<Assignment>& assignments,
                     const std::vector<std::string>& parts) {
   std::string text;
   for (const Assignment& assignment : assignments) {
     text += quoted(plain(assignment.value)) + ",";
   }
-  text += name_of(point.row.status);
-  const bool is_predicted = !point.result.is_null();
+  text += name_of(row.status);
+  const Json result = result_of(row);
   for (const std::string_view name : kResults) {
-    text += "," + (is_predicted ? csv_cell(point.result, name) : "");
+    text += "," + (result.is_null() ? "" : csv_cell(result, name));
   }
   for (const std::string& part : parts) {
     const std::string cell =
-        is_predicted ? csv_cell(point.result.at("breakdown_s"), part) : std::string();
-    text += "," + (is_predicted && cell.empty() ? "0" : cell);
+        result.is_null() ? std::string() : csv_cell(result.at("breakdown_s"), part);
+    text += "," + (cell.empty() && !result.is_null() ? "0" : cell);
   }
-  return text + "," + quoted(point.row.reason) + "\n";
+  return text + "," + quoted(row.reason) + "\n";
 }
 
 // The last segment of each key, or all of it where that would be ambiguous.
@@ -177,15 +183,15 @@ class TextTable {
                                        "tokens/s/GPU", "MFU %", "peak_GB");
   }
 
-  [[nodiscard]] std::string line(const Point& point) const {
+  [[nodiscard]] std::string line(const Row& row) const {
     std::vector<std::string> values;
-    for (const Assignment& assignment : grid_.point(point.row.point)) {
+    for (const Assignment& assignment : grid_.point(row.point)) {
       values.push_back(plain(assignment.value));
     }
-    if (point.result.is_null()) {
-      return cells(values) + fmt::format("{}: {}\n", name_of(point.row.status), point.row.reason);
+    const Json result = result_of(row);
+    if (result.is_null()) {
+      return cells(values) + fmt::format("{}: {}\n", name_of(row.status), row.reason);
     }
-    const Json& result = point.result;
     const auto number = [&](const char* name) { return result.value(name, 0.0); };
     return cells(values) +
            fmt::format("{:>6} {:>10.4f} {:>13.1f} {:>6.1f} {:>8.2f}{}\n",
@@ -215,8 +221,8 @@ std::string sweep_text(const Journal& journal, const Selection& selection) {
   const Grid grid = grid_from_json(journal.identity().grid);
   const TextTable table(grid);
   std::string text = table.heading();
-  for (const Point& point : select(journal, selection)) {
-    text += table.line(point);
+  for (const Row& row : select(journal, selection)) {
+    text += table.line(row);
   }
   const Counts counts = journal.counts();
   text += fmt::format("{} of {} points: {} predicted, {} refused, {} crashed\n", counts.all(),
@@ -231,16 +237,16 @@ std::string sweep_json(const Journal& journal, const Selection& selection) {
                {"total", grid.size()},          {"predicted", counts.predicted},
                {"refused", counts.refused},     {"crashed", counts.crashed},
                {"points", Json::array()}};
-  for (const Point& point : select(journal, selection)) {
-    Json out = {{"set", Json::object()}, {"status", name_of(point.row.status)}};
-    for (const Assignment& assignment : grid.point(point.row.point)) {
+  for (const Row& row : select(journal, selection)) {
+    Json out = {{"set", Json::object()}, {"status", name_of(row.status)}};
+    for (const Assignment& assignment : grid.point(row.point)) {
       out["set"][assignment.key] = typed(plain(assignment.value));
     }
-    out["config_hash"] = point.row.config_hash;
-    if (point.result.is_null()) {
-      out["reason"] = point.row.reason;
+    out["config_hash"] = row.config_hash;
+    if (const Json result = result_of(row); result.is_null()) {
+      out["reason"] = row.reason;
     } else {
-      out.update(point.result);
+      out.update(result);
     }
     json["points"].push_back(std::move(out));
   }
@@ -249,8 +255,8 @@ std::string sweep_json(const Journal& journal, const Selection& selection) {
 
 std::string sweep_csv(const Journal& journal, const Selection& selection) {
   const Grid grid = grid_from_json(journal.identity().grid);
-  const std::vector<Point> points = select(journal, selection);
-  const std::vector<std::string> parts = parts_of(points);
+  const std::vector<Row> rows = select(journal, selection);
+  const std::vector<std::string> parts = parts_of(rows);
   std::string text;
   for (const std::string& key : grid.keys()) {
     text += quoted(key) + ",";
@@ -263,8 +269,8 @@ std::string sweep_csv(const Journal& journal, const Selection& selection) {
     text += "," + part + "_s";
   }
   text += ",reason\n";
-  for (const Point& point : points) {
-    text += csv_row(point, grid.point(point.row.point), parts);
+  for (const Row& row : rows) {
+    text += csv_row(row, grid.point(row.point), parts);
   }
   return text;
 }

@@ -73,14 +73,14 @@ class Sweep {
   }
 
  private:
-  struct InFlight {
+  struct Pending {
     Row row;
     std::function<std::string()> predict;
     int attempts = 1;
   };
 
   void hand_out(std::uint64_t point) {
-    InFlight flight;
+    Pending flight;
     flight.row.point = point;
     const std::vector<Assignment> assignments = grid_.point(point);
     Prepared prepared = prepare_(assignments);
@@ -99,10 +99,10 @@ class Sweep {
     }
     flight.predict = std::move(prepared.predict);
     start(flight);
-    in_flight_.emplace(point, std::move(flight));
+    pending_.emplace(point, std::move(flight));
   }
 
-  void start(const InFlight& flight) {
+  void start(const Pending& flight) {
     pool_.start(flight.row.point, [&flight] { return carry_out(flight.predict); });
   }
 
@@ -117,7 +117,7 @@ class Sweep {
   }
 
   void finish(Finished& finished) {
-    InFlight& flight = in_flight_.at(finished.index);
+    Pending& flight = pending_.at(finished.index);
     if (!finished.text && flight.attempts < kMostAttempts) {
       ++flight.attempts;
       start(flight);
@@ -136,7 +136,7 @@ class Sweep {
       row.reason = finished.text->substr(1);
     }
     record(row);
-    in_flight_.erase(finished.index);
+    pending_.erase(finished.index);
   }
 
   void record(const Row& row) {
@@ -150,7 +150,7 @@ class Sweep {
   Journal& journal_;
   const Prepare& prepare_;
   WorkerPool pool_;
-  std::map<std::uint64_t, InFlight> in_flight_;
+  std::map<std::uint64_t, Pending> pending_;
   std::uint64_t next_ = 0;
   Tally tally_;
 };
