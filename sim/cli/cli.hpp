@@ -58,6 +58,7 @@ std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
 std::function<int()> add_goodput(CLI::App& app, Console& console);
+std::function<int()> add_sweep(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -85,6 +86,10 @@ struct LoadedRun {
   std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
   std::vector<std::string> changes;  ///< what --what-if changed, for people
 };
+/// What the run file, the sets and the changes of hardware say, before the files that they name are
+/// read; `changes` is told what the latter changed. Throws ConfigError.
+[[nodiscard]] RunFile read_run_file(const RunOptions& options, config::Sources& sources,
+                                    std::vector<std::string>* changes = nullptr);
 /// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
@@ -100,5 +105,7 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 /// The same for a study: how many of its `total` pieces ("sizes") are done.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
+/// The same for any line of text.
+[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
 
 }  // namespace foretrain::cli

@@ -19,6 +19,7 @@ constexpr auto kCommands = std::to_array<Command>({
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
     {"goodput", "Simulate a long run with failures: how much of the time trains?", add_goodput},
+    {"sweep", "Predict every combination of values of any keys, kept in a journal", add_sweep},
     {"compress", "Predict what compressed communication brings, by method and bandwidth", add_compress},
     {"validate", "Hold predictions against measurements: published ones, or steps run here (--live)", add_validate},
     {"check", "Read and resolve a run file, or a platform alone, without simulating it", add_check},

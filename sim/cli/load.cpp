@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <ostream>
 #include <unistd.h>
 
@@ -57,25 +58,31 @@ void add_format_option(CLI::App& app, std::string& format, std::vector<std::stri
       ->capture_default_str();
 }
 
-void load_run(const RunOptions& options, LoadedRun& loaded) {
-  config::Value root =
-      config::parse_toml(loaded.sources, options.file, config::read_file(options.file));
+RunFile read_run_file(const RunOptions& options, config::Sources& sources,
+                      std::vector<std::string>* changes) {
+  config::Value root = config::parse_toml(sources, options.file, config::read_file(options.file));
   for (const std::string& assignment : options.sets) {
-    config::apply_set(loaded.sources, root, assignment);
+    config::apply_set(sources, root, assignment);
   }
   const std::string directory = fs::path(options.file).parent_path().string();
   for (const std::string& line : {options.what_if, options.more_what_if}) {
     if (!line.empty()) {
-      for (std::string& change :
-           apply_what_if(line, root, loaded.sources, find_catalogue(), directory)) {
-        loaded.changes.push_back(std::move(change));
+      auto more = apply_what_if(line, root, sources, find_catalogue(), directory);
+      if (changes != nullptr) {
+        std::move(more.begin(), more.end(), std::back_inserter(*changes));
       }
     }
   }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
-  const RunFile file = read_run(reader);
+  RunFile file = read_run(reader);
   diagnostics.throw_if_any();
+  return file;
+}
+
+void load_run(const RunOptions& options, LoadedRun& loaded) {
+  const RunFile file = read_run_file(options, loaded.sources, &loaded.changes);
+  const std::string directory = fs::path(options.file).parent_path().string();
   loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
   if (file.reliability) {
     loaded.reliability = goodput::load_reliability(loaded.sources, file.reliability,
@@ -120,6 +127,14 @@ std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t to
   return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
     if (ticker.is_due()) {
       ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " " + pieces);
+    }
+  };
+}
+
+std::function<void(const std::string&)> talk_on(Console& console) {
+  return [ticker = Ticker(console)](const std::string& text) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(text);
     }
   };
 }
