@@ -21,6 +21,7 @@
 #include "sim/study/simulate.hpp"
 #include "sim/study/sweep/emit.hpp"
 #include "sim/study/sweep/result.hpp"
+#include "sim/study/what_if/what_if.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -82,6 +83,7 @@ sweep::Identity identity_of(const RunOptions& run, const sweep::Grid& grid) {
   for (const std::string& assignment : run.sets) {
     sources.add("--set", assignment);
   }
+  sources.add("--what-if", run.what_if);
   const Provenance provenance = provenance_of(sources, data_root());
   return {grid.to_json(), run.file, provenance.config_hash, provenance.version};
 }
@@ -92,6 +94,7 @@ std::string default_journal(const RunOptions& run, const sweep::Grid& grid) {
   for (const std::string& assignment : run.sets) {
     what += '\0' + assignment;
   }
+  what += run.what_if;
   return fmt::format("{}-{}.sqlite", std::filesystem::path(run.file).stem().string(),
                      hex(fnv1a_64(what)).substr(0, 8));
 }
@@ -107,6 +110,9 @@ int emit(const Options& options, const sweep::Grid& grid, const std::string& jou
     }
   };
   add("--set", options.run.sets);
+  if (!options.run.what_if.empty()) {
+    add("--what-if", {options.run.what_if});
+  }
   add("--vary", options.varied);
   add("--zip", options.zipped);
   distribution.journal = journal;
@@ -157,7 +163,7 @@ int sweep_command(const Options& options, Console& console) {
   sweep::Interrupt interrupt;
   sweep::Journal journal = sweep::Journal::open(path, identity_of(options.run, grid));
   if (journal.has_changed()) {
-    console.talk << path << " is of another run file, other --set or another foretrain: all points "
+    console.talk << path << " is of another run file, --set, --what-if or foretrain: all points "
                  << "are computed again\n";
   }
   const std::size_t jobs =
@@ -220,6 +226,7 @@ void add_list_option(CLI::App& app, const std::string& name, std::vector<std::st
 void add_options(CLI::App& app, Options& options) {
   app.add_option("run", options.run.file, "Run file (TOML)");
   (void)add_set_option(app, options.run);
+  app.add_option("--what-if", options.run.what_if, what_if_help());
   add_list_option(app, "--vary", options.varied,
                   "KEY=VALUES: 1,2,4 or 2..16 (doubling) or 4..16+4 (in steps); all combinations");
   add_list_option(app, "--zip", options.zipped, "KEY=VALUES that change together");

@@ -108,6 +108,9 @@ TEST_CASE("a sweep goes on with its journal, and starts anew when the run file c
   CHECK(has(changed.talk, "0 of them from before"));
   CHECK_FALSE(changed.out == again.out);
   CHECK(sweep(kGrid).out == again.out);
+  const Outcome faster = sweep(with(kGrid, {"--what-if", "hbm=2x"}));
+  CHECK(has(faster.talk, "0 of them from before"));
+  CHECK_FALSE(faster.out == again.out);
   CHECK(has(sweep(with(kGrid, {"--resume"}), "new.sqlite").talk, "the sweep starts anew"));
 }
 
