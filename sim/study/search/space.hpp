@@ -3,12 +3,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "strategies/plan.hpp"
@@ -32,46 +33,67 @@ struct LayoutChoice {
   OffloadChoice offload = OffloadChoice::none;
 
   [[nodiscard]] std::int64_t data() const { return gpus / (tensor * pipeline * context); }
-  auto operator<=>(const LayoutChoice&) const = default;
+  [[nodiscard]] bool operator==(const LayoutChoice&) const = default;
 };
 
-/// The assignments that turn the run file into this layout: "parallel.tensor=8" and so on.
-[[nodiscard]] std::vector<std::string> sets_of(const LayoutChoice& layout, const RunFile& file);
-/// On one line: "tensor 8 pipeline 4 x 3 data 128 ...".
+/// On one line: "tensor 8  pipeline 4 x3  data 128 ...".
 [[nodiscard]] std::string text_of(const LayoutChoice& layout);
 
-/// Why a run may not be laid out so; nothing where it may.
+/// Why a run may not be laid out so.
 struct Inadmissible {
-  std::string key;  ///< that the check points at
+  std::string key;  ///< that the first check which refuses points at
   std::string message;
 };
 
-/// A run whose layout is open, and what a layout has to keep to.
+/// What a search may choose of one key, where the user left fewer values than there are.
+struct FixedChoices {
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> numbers;  ///< "parallel.tensor"
+  std::optional<std::vector<std::string>> schedules;
+  std::optional<std::vector<Recompute>> recomputes;
+  std::optional<std::vector<OffloadChoice>> offloads;
+
+  [[nodiscard]] bool allows(std::string_view key, std::int64_t value) const;
+};
+/// Reads assignments such as "parallel.tensor=8", "parallel.tensor=[4, 8]" or
+/// "training.recompute=full". Throws ConfigError for a key that is not searched.
+[[nodiscard]] FixedChoices read_fixed(config::Sources& sources,
+                                      const std::vector<std::string>& assignments);
+
+/// A run whose layout is open, and which layouts there are.
 class SearchSpace {
  public:
-  /// Loads what the file names, and checks nothing of its layout. `fixed` are assignments like
-  /// those of --set of keys that are searched ("parallel.tensor=8"): they leave one value, or, with
-  /// a list in brackets ("[4, 8]"), several. Throws ConfigError.
+  /// Loads what the file names, and checks nothing of its layout. Throws ConfigError.
   SearchSpace(RunFile file, config::Sources& sources, const Catalogue& catalogue,
-              const std::string& directory, const std::vector<std::string>& fixed = {});
+              const std::string& directory, FixedChoices fixed = {});
+  /// Of a run that needs no files: `file` says where its keys stand.
+  SearchSpace(RunFile file, Run base, FixedChoices fixed = {});
 
-  /// What stays as it is. Its layout means nothing.
+  /// What stays as it is; its layout is open.
   [[nodiscard]] const Run& base() const { return base_; }
   [[nodiscard]] const RunFile& file() const { return file_; }
 
-  /// Calls `visit` for every layout on so many GPUs, in a fixed order, the smaller first.
+  /// Every layout on so many GPUs, in a fixed order: data parallelism is what is left of the GPUs,
+  /// and has to divide the global batch.
   void for_each(std::int64_t gpus, const std::function<void(const LayoutChoice&)>& visit) const;
-  /// The run in this layout, unchecked.
-  [[nodiscard]] Run run_in(const LayoutChoice& layout) const;
-  /// The same into a run that this made before, which is faster.
+  /// Lays out a copy of base(), unchecked. The same `run` may be laid out again and again.
   void lay_out(const LayoutChoice& layout, Run& run) const;
+  [[nodiscard]] Run run_in(const LayoutChoice& layout) const;
   [[nodiscard]] std::optional<Inadmissible> why_not(const Run& run) const;
-  /// What is varied, between which limits, in a few lines.
-  [[nodiscard]] std::string describe(const std::vector<std::int64_t>& gpus) const;
+  /// The assignments that turn the run file into this layout, as --set takes them.
+  [[nodiscard]] std::vector<std::string> sets_of(const LayoutChoice& layout) const;
+  /// What is varied, between which limits, line by line.
+  [[nodiscard]] std::vector<std::string> describe() const;
 
  private:
+  void check_base() const;
+  [[nodiscard]] const Variation& variation_of(Run& run) const;
+
   RunFile file_;
   Run base_;
+  FixedChoices fixed_;
+  bool can_offload_ = false;
+  /// Where the GPUs and links of [variation] are, by number of GPUs and whether hosts take part.
+  mutable std::map<std::pair<std::int64_t, bool>, Variation> variations_;
 };
 
 }  // namespace foretrain
