@@ -7,10 +7,10 @@ namespace foretrain {
 namespace {
 
 template <class BoundOf>
-Bound over_columns(const Grid& grid, BoundOf bound_of) {
-  Bound bound = bound_of(0);
+LayoutBound over_columns(const RankGrid& grid, BoundOf bound_of) {
+  LayoutBound bound = bound_of(0);
   for (std::size_t column = 1; column < grid.columns.size(); ++column) {
-    const Bound other = bound_of(column);
+    const LayoutBound other = bound_of(column);
     bound.time = std::max(bound.time, other.time);
     bound.memory = std::max(bound.memory, other.memory);
     bound.busy = std::min(bound.busy, other.busy);
@@ -42,9 +42,9 @@ Seconds slanted_update(const StageEnd& end, const DataPasses& passes) {
   return sums + end.before_norm + end.after_norm;
 }
 
-Bounds::Bounds(const Run& run) : costs_(run), table_(costs_), ends_(costs_) {}
+LayoutBounds::LayoutBounds(const Run& run) : costs_(run), table_(costs_), ends_(costs_) {}
 
-LaidOutRun Bounds::lay_out(const Run& run) {
+LaidOutRun LayoutBounds::lay_out(const Run& run) {
   const PipelineSchedule& schedule = pipeline_schedule(run.parallel.schedule);
   LaidOutRun laid_out{run, table_.grid(run), schedule, run.pipeline_shape(), data_passes(run)};
   laid_out.is_slanted = schedule.end == StepEnd::stage_by_stage && run.parallel.pipeline > 1;
@@ -52,13 +52,13 @@ LaidOutRun Bounds::lay_out(const Run& run) {
   return laid_out;
 }
 
-Bound Bounds::quick(const Run& run) {
+LayoutBound LayoutBounds::quick(const Run& run) {
   const LaidOutRun laid_out = lay_out(run);
   return over_columns(laid_out.grid,
                       [&](std::size_t column) { return quick_of(laid_out, column); });
 }
 
-Bound Bounds::scheduled(const Run& run) {
+LayoutBound LayoutBounds::scheduled(const Run& run) {
   const LaidOutRun laid_out = lay_out(run);
   return over_columns(laid_out.grid,
                       [&](std::size_t column) { return scheduled_of(laid_out, column); });

@@ -10,7 +10,7 @@
 
 namespace foretrain {
 
-struct Bound {
+struct LayoutBound {
   Seconds time;  ///< no simulated step is shorter
   Bytes memory;  ///< no simulated peak of the rank that holds most is lower
   Seconds busy;  ///< nor does a GPU compute for less, in the mean over all
@@ -19,7 +19,7 @@ struct Bound {
 /// A layout with what the bounds of its columns share.
 struct LaidOutRun {
   const Run& run;
-  const Grid& grid;
+  const RankGrid& grid;
   const PipelineSchedule& schedule;
   PipelineShape shape;
   DataPasses passes;
@@ -35,25 +35,26 @@ struct LaidOutRun {
 /// What a slanted stage does when it has ended the step before.
 [[nodiscard]] Seconds slanted_update(const StageEnd& end, const DataPasses& passes);
 
-/// Bounds of the layouts of one run on one number of GPUs. What layouts share is worked out once.
-class Bounds {
+/// LayoutBounds of the layouts of one run on one number of GPUs. What layouts share is worked out
+/// once.
+class LayoutBounds {
  public:
   /// `run` in any layout of the machine. REQUIRES: no kernel jitter.
-  explicit Bounds(const Run& run);
+  explicit LayoutBounds(const Run& run);
 
   /// In microseconds: the work of the stages that count, and the way of the first micro-batch to
   /// them and of the last gradient from them. REQUIRES here and below: the run is checked, and of
   /// the size that this was made for, with copies to hosts only if that run had them. Throws
   /// ConfigError where an algorithm that the run forces cannot serve a group.
-  [[nodiscard]] Bound quick(const Run& run);
+  [[nodiscard]] LayoutBound quick(const Run& run);
   /// In a tenth of a millisecond: every pass of every stage in the order of the schedule, none
   /// before what it waits for.
-  [[nodiscard]] Bound scheduled(const Run& run);
+  [[nodiscard]] LayoutBound scheduled(const Run& run);
 
  private:
   [[nodiscard]] LaidOutRun lay_out(const Run& run);
-  [[nodiscard]] Bound quick_of(const LaidOutRun& laid_out, std::size_t column);
-  [[nodiscard]] Bound scheduled_of(const LaidOutRun& laid_out, std::size_t column);
+  [[nodiscard]] LayoutBound quick_of(const LaidOutRun& laid_out, std::size_t column);
+  [[nodiscard]] LayoutBound scheduled_of(const LaidOutRun& laid_out, std::size_t column);
 
   LeastCosts costs_;
   LaidOutTable table_;

@@ -78,7 +78,7 @@ Bytes message_payload(const Run& run, Bytes stream) {
 /// Lays out the chunks of one column.
 class PipelineMaker {
  public:
-  PipelineMaker(const Run& run, const Column& column, Pipeline& pipeline)
+  PipelineMaker(const Run& run, const RankColumn& column, PipelineTimes& pipeline)
       : run_(run), column_(column), pipeline_(pipeline), shape_(run.pipeline_shape()) {}
 
   template <class BlocksOf>
@@ -183,23 +183,23 @@ class PipelineMaker {
   };
 
   const Run& run_;
-  const Column& column_;
-  Pipeline& pipeline_;
+  const RankColumn& column_;
+  PipelineTimes& pipeline_;
   PipelineShape shape_;
   std::vector<Arrival> gathers_on_arrival_;
 };
 
 }  // namespace
 
-const Grid& LaidOutTable::grid(const Run& run) {
+const RankGrid& LaidOutTable::grid(const Run& run) {
   const GridKey key = {run.parallel.tensor,         run.parallel.pipeline, run.parallel.context,
                        run.parallel.experts.degree, run.shards(),          copies(run.placement())};
   const auto found = grids_.find(key);
   return found != grids_.end() ? found->second : grids_.emplace(key, make_grid(run)).first->second;
 }
 
-Grid LaidOutTable::make_grid(const Run& run) {
-  Grid grid;
+RankGrid LaidOutTable::make_grid(const Run& run) {
+  RankGrid grid;
   grid.layout = layout_of(run);
   for (const auto& [tensor, data] : unlike_columns(grid.layout)) {
     grid.columns.push_back(make_column(run, grid.layout, tensor, data));
@@ -231,9 +231,9 @@ std::vector<std::pair<std::size_t, std::size_t>> LaidOutTable::unlike_columns(
   return columns;
 }
 
-Column LaidOutTable::make_column(const Run& run, const Layout& layout, std::size_t tensor,
-                                 std::size_t data) {
-  Column column;
+RankColumn LaidOutTable::make_column(const Run& run, const Layout& layout, std::size_t tensor,
+                                     std::size_t data) {
+  RankColumn column;
   const auto device = [&](std::size_t stage) {
     return DeviceId(layout.rank(tensor, data, stage % layout.pipeline).index());
   };
@@ -260,7 +260,8 @@ std::uint32_t LaidOutTable::view(const Run& run, const Layout& layout, const Ran
       .first->second;
 }
 
-const Pipeline& LaidOutTable::pipeline(const Run& run, const Grid& grid, std::size_t column) {
+const PipelineTimes& LaidOutTable::pipeline(const Run& run, const RankGrid& grid,
+                                            std::size_t column) {
   const PipelineKey key = {run.parallel.tensor,
                            run.parallel.pipeline,
                            run.parallel.context,
@@ -277,7 +278,7 @@ const Pipeline& LaidOutTable::pipeline(const Run& run, const Grid& grid, std::si
     return last_;
   }
   last_key_ = key;
-  const Column& ranks = grid.columns[column];
+  const RankColumn& ranks = grid.columns[column];
   const std::int64_t stage_of_head =
       run.placement() == ChunkPlacement::v_shape ? 0 : run.parallel.pipeline - 1;
   PipelineMaker(run, ranks, last_).make([&](std::size_t stage) -> const Blocks& {

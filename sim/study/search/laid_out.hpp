@@ -33,7 +33,7 @@ struct ChunkTimes {
 };
 
 /// A column of ranks: one of each stage, which hand activations to one another.
-struct Column {
+struct RankColumn {
   std::vector<RankPlace> ranks;       ///< by stage
   std::vector<std::uint32_t> views;   ///< by stage: a number of its hardware and groups
   std::vector<LeastMessage> to_next;  ///< by stage; the last one's next is the first
@@ -41,13 +41,13 @@ struct Column {
 };
 
 /// The grid of ranks of a layout, and columns that stand for all: a step is as long as for each.
-struct Grid {
+struct RankGrid {
   Layout layout;
-  std::vector<Column> columns;
+  std::vector<RankColumn> columns;
 };
 
 /// The chunks of all stages of one column.
-struct Pipeline {
+struct PipelineTimes {
   std::size_t stages = 1;
   std::size_t chunks_per_stage = 1;
   std::vector<ChunkTimes> chunks;  ///< [chunk + stage x chunks_per_stage]
@@ -70,16 +70,17 @@ class LaidOutTable {
   explicit LaidOutTable(LeastCosts& costs) : costs_(costs), blocks_(costs) {}
 
   /// The reference stays good.
-  const Grid& grid(const Run& run);
+  const RankGrid& grid(const Run& run);
   /// Good until the next call.
-  const Pipeline& pipeline(const Run& run, const Grid& grid, std::size_t column);
+  const PipelineTimes& pipeline(const Run& run, const RankGrid& grid, std::size_t column);
 
  private:
   using GridKey = std::array<std::int64_t, 6>;
   using PipelineKey = std::array<std::int64_t, 12>;
 
-  Grid make_grid(const Run& run);
-  Column make_column(const Run& run, const Layout& layout, std::size_t tensor, std::size_t data);
+  RankGrid make_grid(const Run& run);
+  RankColumn make_column(const Run& run, const Layout& layout, std::size_t tensor,
+                         std::size_t data);
   [[nodiscard]] std::vector<std::pair<std::size_t, std::size_t>> unlike_columns(
       const Layout& layout) const;
   std::uint32_t view(const Run& run, const Layout& layout, const RankPlace& place);
@@ -87,9 +88,9 @@ class LaidOutTable {
   LeastCosts& costs_;
   BlockTable blocks_;
   std::map<std::vector<std::uint32_t>, std::uint32_t> views_;
-  std::map<GridKey, Grid> grids_;
+  std::map<GridKey, RankGrid> grids_;
   PipelineKey last_key_{};
-  Pipeline last_;  // of last_key_
+  PipelineTimes last_;  // of last_key_
 };
 
 }  // namespace foretrain

@@ -13,7 +13,7 @@ namespace {
 /// A stage's slots added up.
 class StageWork {
  public:
-  StageWork(const LaidOutRun& laid_out, const Pipeline& pipeline, const StageOrder& order,
+  StageWork(const LaidOutRun& laid_out, const PipelineTimes& pipeline, const StageOrder& order,
             const StageEnd& end, std::size_t stage)
       : laid_out_(laid_out), pipeline_(pipeline), order_(order), end_(end), stage_(stage) {}
 
@@ -61,14 +61,14 @@ class StageWork {
   }
 
   const LaidOutRun& laid_out_;
-  const Pipeline& pipeline_;
+  const PipelineTimes& pipeline_;
   const StageOrder& order_;
   const StageEnd& end_;
   std::size_t stage_;
 };
 
 /// The stages that are looked at: both ends, and the one with most to do.
-std::vector<std::size_t> looked_at(const Pipeline& pipeline) {
+std::vector<std::size_t> looked_at(const PipelineTimes& pipeline) {
   std::vector<std::size_t> stages = {0};
   if (pipeline.stages > 1) {
     stages.push_back(pipeline.stages - 1);
@@ -92,8 +92,8 @@ std::vector<std::size_t> looked_at(const Pipeline& pipeline) {
   return stages;
 }
 
-Bytes least_memory(const LaidOutRun& laid_out, const Pipeline& pipeline, const StageOrder& order,
-                   const StageEnd& end, std::size_t stage) {
+Bytes least_memory(const LaidOutRun& laid_out, const PipelineTimes& pipeline,
+                   const StageOrder& order, const StageEnd& end, std::size_t stage) {
   const ChunkTimes& first = pipeline.at(stage, 0);
   Bytes kept = first.kept;
   Bytes transient = std::max(first.made_again, gathered_bytes(laid_out, first));
@@ -107,7 +107,7 @@ Bytes least_memory(const LaidOutRun& laid_out, const Pipeline& pipeline, const S
 }
 
 /// Computing, in the mean over the stages. The gaps between layers are the host's.
-Seconds mean_busy(const LaidOutRun& laid_out, const Pipeline& pipeline) {
+Seconds mean_busy(const LaidOutRun& laid_out, const PipelineTimes& pipeline) {
   const double lanes = static_cast<double>(pipeline.lanes.size());
   const double micro_batches = static_cast<double>(laid_out.shape.micro_batches) / lanes;
   Seconds sum(0);
@@ -132,7 +132,7 @@ struct Looked {
 
 class QuickBound {
  public:
-  QuickBound(const LaidOutRun& laid_out, const Pipeline& pipeline)
+  QuickBound(const LaidOutRun& laid_out, const PipelineTimes& pipeline)
       : laid_out_(laid_out), pipeline_(pipeline) {}
 
   void look_at(std::size_t stage, const StageOrder& order, const StageEnd& end) {
@@ -153,7 +153,7 @@ class QuickBound {
     memory_ = std::max(memory_, least_memory(laid_out_, pipeline_, order, end, stage));
   }
 
-  [[nodiscard]] Bound bound() {
+  [[nodiscard]] LayoutBound bound() {
     bring_gradients_back();
     std::vector<EndedStage> ended;
     for (Looked& looked : looked_) {
@@ -222,15 +222,15 @@ class QuickBound {
   }
 
   const LaidOutRun& laid_out_;
-  const Pipeline& pipeline_;
+  const PipelineTimes& pipeline_;
   std::vector<Looked> looked_;
   Bytes memory_;
 };
 
 }  // namespace
 
-Bound Bounds::quick_of(const LaidOutRun& laid_out, std::size_t column) {
-  const Pipeline& pipeline = table_.pipeline(laid_out.run, laid_out.grid, column);
+LayoutBound LayoutBounds::quick_of(const LaidOutRun& laid_out, std::size_t column) {
+  const PipelineTimes& pipeline = table_.pipeline(laid_out.run, laid_out.grid, column);
   QuickBound bound(laid_out, pipeline);
   for (const std::size_t stage : looked_at(pipeline)) {
     bound.look_at(

@@ -30,7 +30,7 @@ struct StageState {
 
 class Schedule {
  public:
-  Schedule(const LaidOutRun& laid_out, const Pipeline& pipeline,
+  Schedule(const LaidOutRun& laid_out, const PipelineTimes& pipeline,
            const std::vector<const StageEnd*>& ends)
       : laid_out_(laid_out),
         pipeline_(pipeline),
@@ -52,7 +52,7 @@ class Schedule {
     }
   }
 
-  Bound bound() {
+  LayoutBound bound() {
     run();
     std::vector<EndedStage> ended;
     Bytes memory;
@@ -292,7 +292,7 @@ class Schedule {
   }
 
   const LaidOutRun& laid_out_;
-  const Pipeline& pipeline_;
+  const PipelineTimes& pipeline_;
   const std::vector<const StageEnd*>& ends_;
   std::size_t micro_batches_;
   bool is_blocking_;
@@ -303,8 +303,8 @@ class Schedule {
 
 }  // namespace
 
-Bound Bounds::scheduled_of(const LaidOutRun& laid_out, std::size_t column) {
-  const Pipeline& pipeline = table_.pipeline(laid_out.run, laid_out.grid, column);
+LayoutBound LayoutBounds::scheduled_of(const LaidOutRun& laid_out, std::size_t column) {
+  const PipelineTimes& pipeline = table_.pipeline(laid_out.run, laid_out.grid, column);
   std::vector<const StageEnd*> ends;
   ends.reserve(pipeline.stages);
   for (std::size_t stage = 0; stage < pipeline.stages; ++stage) {

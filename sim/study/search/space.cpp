@@ -229,6 +229,20 @@ void SearchSpace::for_each(std::int64_t gpus,
   Enumeration(base_, fixed_, can_offload_, visit).run(gpus);
 }
 
+bool SearchSpace::allows(const LayoutChoice& layout) const {
+  return fixed_.allows("parallel.zero", layout.zero) &&
+         is_among(fixed_.schedules, std::string(layout.schedule)) &&
+         is_among(fixed_.offloads, layout.offload) &&
+         is_among(fixed_.recomputes, layout.recompute) &&
+         fixed_.allows("parallel.tensor", layout.tensor) &&
+         fixed_.allows("parallel.pipeline", layout.pipeline) &&
+         fixed_.allows("parallel.context", layout.context) &&
+         fixed_.allows("parallel.expert", layout.expert) &&
+         fixed_.allows("parallel.data", layout.data()) &&
+         fixed_.allows("parallel.virtual_stages", layout.virtual_stages) &&
+         fixed_.allows("training.micro_batch", layout.micro_batch);
+}
+
 void SearchSpace::lay_out(const LayoutChoice& layout, Run& run) const {
   const std::int64_t per_node = base_.cluster.gpus_per_node;
   const PipelineSchedule& schedule = pipeline_schedule(layout.schedule);

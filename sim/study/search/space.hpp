@@ -75,6 +75,8 @@ class SearchSpace {
   /// Every layout on so many GPUs, in a fixed order: data parallelism is what is left of the GPUs,
   /// and has to divide the global batch.
   void for_each(std::int64_t gpus, const std::function<void(const LayoutChoice&)>& visit) const;
+  /// Whether the user's choices leave this layout in the space.
+  [[nodiscard]] bool allows(const LayoutChoice& layout) const;
   /// Lays out a copy of base(), unchecked. The same `run` may be laid out again and again.
   void lay_out(const LayoutChoice& layout, Run& run) const;
   [[nodiscard]] Run run_in(const LayoutChoice& layout) const;

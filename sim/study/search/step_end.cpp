@@ -18,7 +18,7 @@ bool is_slanted(const Run& run) {
 
 }  // namespace
 
-const StageEnd& StepEnds::end(const Run& run, const Grid& grid, std::size_t column,
+const StageEnd& StepEnds::end(const Run& run, const RankGrid& grid, std::size_t column,
                               std::int64_t stage) {
   const Key key = {run.parallel.tensor,
                    run.parallel.pipeline,
@@ -36,7 +36,8 @@ const StageEnd& StepEnds::end(const Run& run, const Grid& grid, std::size_t colu
                               : ends_.emplace(key, make(run, grid, column, stage)).first->second;
 }
 
-StageEnd StepEnds::make(const Run& run, const Grid& grid, std::size_t column, std::int64_t stage) {
+StageEnd StepEnds::make(const Run& run, const RankGrid& grid, std::size_t column,
+                        std::int64_t stage) {
   const StageShape shape = stage_shape(run, stage);
   const RankPlace& place = grid.columns[column].ranks[static_cast<std::size_t>(stage)];
   StageEnd end;

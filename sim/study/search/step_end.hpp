@@ -31,12 +31,12 @@ class StepEnds {
   /// REQUIRES: outlives this.
   explicit StepEnds(LeastCosts& costs) : costs_(costs) {}
   /// The reference stays good. Recomputation and micro-batch make no difference.
-  const StageEnd& end(const Run& run, const Grid& grid, std::size_t column, std::int64_t stage);
+  const StageEnd& end(const Run& run, const RankGrid& grid, std::size_t column, std::int64_t stage);
 
  private:
   using Key = std::array<std::int64_t, 11>;
 
-  StageEnd make(const Run& run, const Grid& grid, std::size_t column, std::int64_t stage);
+  StageEnd make(const Run& run, const RankGrid& grid, std::size_t column, std::int64_t stage);
   void add_update(const Run& run, const Layout& layout, const RankPlace& place,
                   const StageShape& shape, StageEnd& end);
   void add_host(const Run& run, const Layout& layout, const RankPlace& place,
