@@ -59,6 +59,7 @@ std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
 std::function<int()> add_goodput(CLI::App& app, Console& console);
 std::function<int()> add_sweep(CLI::App& app, Console& console);
+std::function<int()> add_search(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -102,6 +103,8 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
+/// Tells what it is given, likewise.
+[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
 /// The same for a study: how many of its `total` pieces ("sizes") are done.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);

@@ -122,6 +122,14 @@ Progress progress_on(Console& console) {
   };
 }
 
+std::function<void(const std::string&)> talk_on(Console& console) {
+  return [ticker = Ticker(console)](const std::string& text) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(text);
+    }
+  };
+}
+
 std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                 const std::string& pieces) {
   return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
