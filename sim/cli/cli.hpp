@@ -108,7 +108,5 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 /// The same for a study: how many of its `total` pieces ("sizes") are done.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
-/// The same for any line of text.
-[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
 
 }  // namespace foretrain::cli

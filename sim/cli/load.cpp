@@ -139,12 +139,4 @@ std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t to
   };
 }
 
-std::function<void(const std::string&)> talk_on(Console& console) {
-  return [ticker = Ticker(console)](const std::string& text) mutable {
-    if (ticker.is_due()) {
-      ticker.tell(text);
-    }
-  };
-}
-
 }  // namespace foretrain::cli

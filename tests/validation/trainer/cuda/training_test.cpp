@@ -13,6 +13,7 @@ namespace foretrain::testing {
 namespace {
 
 using namespace trainer;
+using trainer::Stream;
 
 constexpr const char* kRunFile = R"(platform = "unused"
 stack = "generic"
