@@ -67,10 +67,10 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 
 /// The options that name a run, shared by all commands that take one.
 struct RunOptions {
-  std::string file;
-  std::vector<std::string> sets;
-  std::string what_if;       ///< changes of hardware, made after the sets
-  std::string more_what_if;  ///< those of a study, made after them
+  std::string file = {};
+  std::vector<std::string> sets = {};
+  std::string what_if = {};       ///< changes of hardware, made after the sets
+  std::string more_what_if = {};  ///< those of a study, made after them
 };
 void add_run_options(CLI::App& app, RunOptions& options);
 /// --set alone.
