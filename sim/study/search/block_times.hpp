@@ -1,6 +1,6 @@
-// What the blocks of a model take at least on one rank for one micro-batch, and what they hold:
-// from the steps that the simulator's own bodies are written from. SPDX-License-Identifier:
-// Apache-2.0
+// What the blocks of a model take at least on one rank for one micro-batch, and what they
+// hold: from the steps that the simulator's own bodies are written from.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
-// The hardware of a run while it is being changed: its files as they are, and what will replace
-// keys of them. In a mixed cluster each kind of node has files of its own. SPDX-License-Identifier:
-// Apache-2.0
+// The hardware of a run while it is being changed: its files as they are, and what will
+// replace keys of them. In a mixed cluster each kind of node has files of its own.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
