@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sim/engine/engine.hpp"
+#include "sim/report/prediction.hpp"
 #include "strategies/plan.hpp"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's name
@@ -55,6 +56,7 @@ std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_plan(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -63,11 +65,14 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 /// The options that name a run, shared by all commands that take one.
 struct RunOptions {
   std::string file;
+  std::string text;  ///< what is read instead of the file, if anything
   std::vector<std::string> sets;
   std::string what_if;       ///< changes of hardware, made after the sets
   std::string more_what_if;  ///< those of a study, made after them
 };
 void add_run_options(CLI::App& app, RunOptions& options);
+/// --set and --what-if.
+void add_change_options(CLI::App& app, RunOptions& options);
 /// --set alone.
 CLI::Option* add_set_option(CLI::App& app, RunOptions& options);
 
@@ -78,11 +83,17 @@ void add_format_option(CLI::App& app, std::string& format,
 /// A run with every text that was read for it.
 struct LoadedRun {
   config::Sources sources;
+  RunFile file;  ///< with all sets and changes
   Run run;
   std::vector<std::string> changes;  ///< what --what-if changed, for people
 };
+/// The folder that a run's relative paths start from.
+[[nodiscard]] std::string directory_of(const RunOptions& options);
 /// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
+
+/// Error bars from the errors of published runs, where that data file is there.
+void add_interval(const Run& run, Prediction& prediction);
 
 /// The folder of the data files: $FORETRAIN_DATA, else beside the installed program, else the
 /// sources that this program was built from.
@@ -91,7 +102,8 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
-/// The same for a study: how many of its `total` pieces ("sizes") are done.
+/// The same for a study: how many of its `total` pieces ("sizes") are done; 0: it is not
+/// known how many there will be.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
 

@@ -18,6 +18,7 @@ constexpr auto kCommands = std::to_array<Command>({
     {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
+    {"plan", "From model, tokens and platform to a decision: GPUs, layout, time, money, energy", add_plan},
     {"compress", "Predict what compressed communication brings, by method and bandwidth", add_compress},
     {"validate", "Hold predictions against published measurements", add_validate},
     {"check", "Read and resolve a run file, or a platform alone, without simulating it", add_check},

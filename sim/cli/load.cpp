@@ -10,6 +10,7 @@
 
 #include "sim/cli/cli.hpp"
 #include "sim/study/what_if/what_if.hpp"
+#include "validation/residuals.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -38,6 +39,10 @@ Catalogue find_catalogue() {
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
+  add_change_options(app, options);
+}
+
+void add_change_options(CLI::App& app, RunOptions& options) {
   (void)add_set_option(app, options);
   app.add_option("--what-if", options.what_if, what_if_help());
 }
@@ -55,13 +60,18 @@ void add_format_option(CLI::App& app, std::string& format, std::vector<std::stri
       ->capture_default_str();
 }
 
+std::string directory_of(const RunOptions& options) {
+  return fs::path(options.file).parent_path().string();
+}
+
 void load_run(const RunOptions& options, LoadedRun& loaded) {
   config::Value root =
-      config::parse_toml(loaded.sources, options.file, config::read_file(options.file));
+      config::parse_toml(loaded.sources, options.file,
+                         options.text.empty() ? config::read_file(options.file) : options.text);
   for (const std::string& assignment : options.sets) {
     config::apply_set(loaded.sources, root, assignment);
   }
-  const std::string directory = fs::path(options.file).parent_path().string();
+  const std::string directory = directory_of(options);
   for (const std::string& line : {options.what_if, options.more_what_if}) {
     if (!line.empty()) {
       for (std::string& change :
@@ -72,9 +82,19 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
-  const RunFile file = read_run(reader);
+  loaded.file = read_run(reader);
   diagnostics.throw_if_any();
-  loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
+  loaded.run = resolve(loaded.file, loaded.sources, find_catalogue(), directory);
+}
+
+// Error bars come from a data file that may not be there.
+void add_interval(const Run& run, Prediction& prediction) {
+  const std::string path = data_root() + "/validation/residuals.toml";
+  if (fs::exists(path)) {
+    config::Sources sources;
+    prediction.interval = validation::interval_of(run, prediction.step_time.seconds(),
+                                                  validation::load_residuals(sources, path));
+  }
 }
 
 namespace {
@@ -113,7 +133,8 @@ std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t to
                                                 const std::string& pieces) {
   return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
     if (ticker.is_due()) {
-      ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " " + pieces);
+      ticker.tell(std::to_string(done) + (total > 0 ? " of " + std::to_string(total) : "") + " " +
+                  pieces);
     }
   };
 }
