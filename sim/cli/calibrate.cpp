@@ -63,6 +63,9 @@ std::string command_of(const GpuOptions& options) {
   if (options.flash != "flash2") {
     add("--flash", options.flash);
   }
+  if (options.calibrate.table.head_dim != validation::KernelTableOptions{}.head_dim) {
+    add("--head-dim", std::to_string(options.calibrate.table.head_dim));
+  }
   if (options.calibrate.holdout != 4) {
     add("--holdout", std::to_string(options.calibrate.holdout));
   }
@@ -281,6 +284,10 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console) {
                  "Another name in that column: the same chip on another board");
   gpu.add_option("--flash", options->flash, "What the table's attention rows ran")
       ->check(CLI::IsMember(names_of(kFlashNames)))
+      ->capture_default_str();
+  gpu.add_option("--head-dim", options->calibrate.table.head_dim,
+                 "Width of a head in the attention rows that are fitted")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   gpu.add_option("--dtype", options->dtype, "Data type of rows that state none")
       ->check(CLI::IsMember(names_of(kDtypeNames)))

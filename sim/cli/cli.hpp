@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "sim/engine/engine.hpp"
 #include "sim/report/prediction.hpp"
+#include "sim/study/goodput/reliability.hpp"
 #include "strategies/plan.hpp"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): CLI11's name
@@ -57,6 +59,9 @@ std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
 std::function<int()> add_plan(CLI::App& app, Console& console);
+std::function<int()> add_goodput(CLI::App& app, Console& console);
+std::function<int()> add_sweep(CLI::App& app, Console& console);
+std::function<int()> add_search(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -85,10 +90,15 @@ struct LoadedRun {
   config::Sources sources;
   RunFile file;  ///< with all sets and changes
   Run run;
-  std::vector<std::string> changes;  ///< what --what-if changed, for people
+  std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
+  std::vector<std::string> changes;                 ///< what --what-if changed, for people
 };
 /// The folder that a run's relative paths start from.
 [[nodiscard]] std::string directory_of(const RunOptions& options);
+/// What the run file, the sets and the changes of hardware say, before the files that they name are
+/// read; `changes` is told what the latter changed. Throws ConfigError.
+[[nodiscard]] RunFile read_run_file(const RunOptions& options, config::Sources& sources,
+                                    std::vector<std::string>* changes = nullptr);
 /// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
 
@@ -99,11 +109,15 @@ void add_interval(const Run& run, Prediction& prediction);
 /// sources that this program was built from.
 [[nodiscard]] std::string data_root();
 [[nodiscard]] Catalogue find_catalogue();
+/// Of the failure rates that [reliability] of a run file may name.
+[[nodiscard]] std::string reliability_folder();
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
-/// The same for a study: how many of its `total` pieces ("sizes") are done; 0: it is not
-/// known how many there will be.
+/// Tells what it is given, likewise.
+[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
+/// The same for a study: how many of its `total` pieces ("sizes") are done; 0: it is not known how
+/// many there will be.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
 

@@ -61,7 +61,8 @@ const auto& named(const Table& table, const std::string& name, const std::string
                                   : fmt::format("; one of {}", fmt::join(names, ", "))));
 }
 
-// A method that the run file has in one of the places keeps the options that it has there.
+// A method that the run file has in one of the places keeps the options and rates that it has
+// there.
 WireCompression method_of(const Options& options, const Compressor& row, const Study& study,
                           const Run& run) {
   WireCompression how{&row, CodecOptions(row.codec->options), options.between_nodes_only,
@@ -70,6 +71,7 @@ WireCompression method_of(const Options& options, const Compressor& row, const S
     const WireCompression* written = run.compression.at(place);
     if (written != nullptr && written->method == &row) {
       how.options = written->options;
+      how.rates = written->rates;
     }
   }
   return how;

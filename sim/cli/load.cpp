@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <ostream>
 #include <unistd.h>
 
@@ -37,6 +38,8 @@ Catalogue find_catalogue() {
   return {root + "/models", root + "/platforms", root + "/strategies/stacks"};
 }
 
+std::string reliability_folder() { return data_root() + "/platforms/reliability"; }
+
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
   add_change_options(app, options);
@@ -64,27 +67,37 @@ std::string directory_of(const RunOptions& options) {
   return fs::path(options.file).parent_path().string();
 }
 
-void load_run(const RunOptions& options, LoadedRun& loaded) {
-  config::Value root =
-      config::parse_toml(loaded.sources, options.file,
-                         options.text.empty() ? config::read_file(options.file) : options.text);
+RunFile read_run_file(const RunOptions& options, config::Sources& sources,
+                      std::vector<std::string>* changes) {
+  config::Value root = config::parse_toml(
+      sources, options.file, options.text.empty() ? config::read_file(options.file) : options.text);
   for (const std::string& assignment : options.sets) {
-    config::apply_set(loaded.sources, root, assignment);
+    config::apply_set(sources, root, assignment);
   }
   const std::string directory = directory_of(options);
   for (const std::string& line : {options.what_if, options.more_what_if}) {
     if (!line.empty()) {
-      for (std::string& change :
-           apply_what_if(line, root, loaded.sources, find_catalogue(), directory)) {
-        loaded.changes.push_back(std::move(change));
+      auto more = apply_what_if(line, root, sources, find_catalogue(), directory);
+      if (changes != nullptr) {
+        std::move(more.begin(), more.end(), std::back_inserter(*changes));
       }
     }
   }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
-  loaded.file = read_run(reader);
+  RunFile file = read_run(reader);
   diagnostics.throw_if_any();
+  return file;
+}
+
+void load_run(const RunOptions& options, LoadedRun& loaded) {
+  loaded.file = read_run_file(options, loaded.sources, &loaded.changes);
+  const std::string directory = directory_of(options);
   loaded.run = resolve(loaded.file, loaded.sources, find_catalogue(), directory);
+  if (loaded.file.reliability) {
+    loaded.reliability = goodput::load_reliability(loaded.sources, loaded.file.reliability,
+                                                   reliability_folder(), directory);
+  }
 }
 
 // Error bars come from a data file that may not be there.
@@ -125,6 +138,14 @@ Progress progress_on(Console& console) {
     constexpr std::size_t kCallsPerLook = 4096;  // a look at the clock costs more than an event
     if (++calls % kCallsPerLook == 0 && ticker.is_due()) {
       ticker.tell("simulated " + config::show(now));
+    }
+  };
+}
+
+std::function<void(const std::string&)> talk_on(Console& console) {
+  return [ticker = Ticker(console)](const std::string& text) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(text);
     }
   };
 }

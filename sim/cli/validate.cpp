@@ -1,4 +1,4 @@
-// foretrain validate: predictions of published runs held against what was measured.
+// foretrain validate: predictions held against what was measured, by others or here and now.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <fstream>
@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/live.hpp"
 #include "sim/core/error.hpp"
 #include "sim/study/workers.hpp"
 #include "validation/judge.hpp"
@@ -38,6 +39,7 @@ struct Options {
   double tolerance = 0;
   std::size_t worst = 1000;
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
+  LiveCommand live;
 };
 
 std::vector<Case> load(const Options& options, const validation::SourceRules& rules,
@@ -165,7 +167,12 @@ std::function<int()> add_validate(CLI::App& app, Console& console) {
   app.add_option("--worst", options->worst, "Cases to list of each source, the worst first")
       ->capture_default_str();
   app.add_option("--jobs", options->jobs, "Worker processes")->check(CLI::Range(1, 1024));
-  return [options, &console] { return validate_command(*options, console); };
+  add_live_options(app, options->live);
+  return [options, &console] {
+    return options->live.is_asked_for
+               ? live_command(options->live, options->format, options->tolerance, console)
+               : validate_command(*options, console);
+  };
 }
 
 }  // namespace foretrain::cli

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/config/quantity.hpp"
+
 namespace foretrain {
 namespace {
 
@@ -64,6 +66,28 @@ double read_option(const CodecOption& option, Reader& reader) {
   return value;
 }
 
+std::optional<BytesPerSecond> read_rate(std::string_view key, Reader& reader) {
+  const auto rate = reader.maybe<BytesPerSecond>(key);
+  if (rate && *rate <= BytesPerSecond(0)) {
+    reader.fail(key, "expected a rate above zero");
+    return std::nullopt;
+  }
+  return rate;
+}
+
+std::optional<CodecRates> read_rates(Reader& reader) {
+  const bool has_encode = reader.has("encode_rate");
+  const bool has_decode = reader.has("decode_rate");
+  const auto encode = read_rate("encode_rate", reader);
+  const auto decode = read_rate("decode_rate", reader);
+  if (has_encode != has_decode) {
+    reader.fail(has_encode ? "encode_rate" : "decode_rate",
+                std::string("needs ") + (has_encode ? "decode_rate" : "encode_rate") +
+                    " beside it: a codec is measured both ways, or neither");
+  }
+  return encode && decode ? std::optional(CodecRates{*encode, *decode}) : std::nullopt;
+}
+
 std::optional<WireCompression> read_place(WirePlace place, Reader reader) {
   std::vector<Choice<const Compressor*>> choices;
   for (const Compressor& row : compressors()) {
@@ -83,6 +107,7 @@ std::optional<WireCompression> read_place(WirePlace place, Reader reader) {
   }
   how.between_nodes_only = reader.get<bool>("between_nodes_only", false);
   how.chunks = reader.count("chunks", 1, Range{1, 256});
+  how.rates = read_rates(reader);
   if (!how.method->places.contains(place)) {
     reader.fail("method", "'" + std::string(how.method->name) + "' makes no sense for " +
                               std::string(name_of(place)) + ": " +
@@ -126,6 +151,10 @@ std::vector<std::string> describe(const Compression& compression) {
     if (codec.full_share != nullptr) {
       line += fmt::format(", but for the first {:g} % of the steps",
                           100 * codec.full_share(how->options));
+    }
+    if (how->rates) {
+      line += fmt::format(", measured to encode at {} and decode at {}",
+                          config::show(how->rates->encode), config::show(how->rates->decode));
     }
     if (told.insert(how->method).second) {
       line += fmt::format("; accuracy: {}{}{}", codec.accuracy,

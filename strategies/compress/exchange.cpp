@@ -10,6 +10,12 @@ namespace {
 
 // Legend: n members, g of them on each node, k nodes; N elements.
 
+CodecWork taking(Seconds time) {
+  CodecWork work;
+  work.fixed = time;
+  return work;
+}
+
 /// Writes the steps of one exchange.
 class Writer {
  public:
@@ -17,15 +23,15 @@ class Writer {
 
   void gather(const Message& whole, GroupPart part, double members) {
     const Message own = whole.part(members);
-    work(codec_.encode(how_.options, own));
+    work(encode_work(how_, own));
     coded(CollectiveKind::all_gather, part, members * wire(own));
-    work(codec_.decode(how_.options, whole));
+    work(decode_work(how_, whole));
   }
 
   void all_to_all(const Message& message, GroupPart part, double members) {
-    work(codec_.encode(how_.options, message));
+    work(encode_work(how_, message));
     coded(CollectiveKind::all_to_all, part, members * wire(message.part(members)));
-    work(codec_.decode(how_.options, message));
+    work(decode_work(how_, message));
   }
 
   /// All-reduce, or reduce-scatter when each wants its part only.
@@ -49,22 +55,22 @@ class Writer {
   void sum_in_two_hops(CollectiveKind kind, const Message& message, double per_node, double nodes) {
     const Message of_place = message.part(per_node);
     const Message own = of_place.part(nodes);
-    work(codec_.encode(how_.options, message));
+    work(encode_work(how_, message));
     coded(CollectiveKind::all_to_all, GroupPart::inside, per_node * wire(of_place));
-    CodecWork again = codec_.sum(how_.options, of_place, per_node);
-    again += codec_.encode(how_.options, of_place);
+    CodecWork again = sum_work(how_, of_place, per_node);
+    again += encode_work(how_, of_place);
     work(again);
     coded(CollectiveKind::all_to_all, GroupPart::across, nodes * wire(own));
-    CodecWork last = codec_.sum(how_.options, own, nodes);
+    CodecWork last = sum_work(how_, own, nodes);
     if (kind == CollectiveKind::reduce_scatter) {
       work(last);
       return;
     }
-    last += codec_.encode(how_.options, own);
+    last += encode_work(how_, own);
     work(last);
     coded(CollectiveKind::all_gather, GroupPart::across, nodes * wire(own));
     coded(CollectiveKind::all_gather, GroupPart::inside, per_node * nodes * wire(own));
-    work(codec_.decode(how_.options, message));
+    work(decode_work(how_, message));
   }
 
   void plain(CollectiveKind kind, GroupPart part, Bytes payload) {
@@ -91,46 +97,40 @@ class Writer {
   void sum_in_code(CollectiveKind kind, const Message& message, GroupPart part, double members) {
     const bool is_scatter = kind == CollectiveKind::reduce_scatter;
     const Message wanted = is_scatter ? message.part(members) : message;
-    if (codec_.rounds == nullptr) {
-      work(codec_.encode(how_.options, message));
-      coded(kind, part, wire(message));
-    } else {
-      const std::vector<SumRound> rounds = codec_.rounds(how_.options, message);
-      for (const SumRound& round : rounds) {
-        const bool is_whole = round.wire == wire(message);
-        work(round.before);
-        coded(is_whole ? kind : CollectiveKind::all_reduce, part, round.wire);
-      }
+    for (const SumRound& round : sum_rounds(how_, message)) {
+      const bool is_whole = round.wire == wire(message);
+      work(round.before);
+      coded(is_whole ? kind : CollectiveKind::all_reduce, part, round.wire);
     }
-    work(codec_.decode(how_.options, wanted));
+    work(decode_work(how_, wanted));
   }
 
   void sum_by_owners(CollectiveKind kind, const Message& message, GroupPart part, double members) {
     const Message own = message.part(members);
-    work(codec_.encode(how_.options, message));
+    work(encode_work(how_, message));
     coded(CollectiveKind::all_to_all, part, members * wire(own));
-    CodecWork middle = codec_.sum(how_.options, own, members);
+    CodecWork middle = sum_work(how_, own, members);
     if (kind == CollectiveKind::reduce_scatter) {
       work(middle);
       return;
     }
-    middle += codec_.encode(how_.options, own);
+    middle += encode_work(how_, own);
     work(middle);
     coded(CollectiveKind::all_gather, part, members * wire(own));
-    work(codec_.decode(how_.options, message));
+    work(decode_work(how_, message));
   }
 
   // Entries that a rank owns can be sent to it alone.
   void sum_by_all(CollectiveKind kind, const Message& message, GroupPart part, double members) {
-    work(codec_.encode(how_.options, message));
+    work(encode_work(how_, message));
     if (kind == CollectiveKind::reduce_scatter) {
       const Message own = message.part(members);
       coded(CollectiveKind::all_to_all, part, members * wire(own));
-      work(codec_.sum(how_.options, own, members));
+      work(sum_work(how_, own, members));
       return;
     }
     coded(CollectiveKind::all_gather, part, members * wire(message));
-    work(codec_.sum(how_.options, message, members));
+    work(sum_work(how_, message, members));
   }
 
   const WireCompression& how_;
@@ -164,6 +164,36 @@ CodedExchange coded_between_nodes(CollectiveKind kind, const WireCompression& ho
 }
 
 }  // namespace
+
+CodecWork encode_work(const WireCompression& how, const Message& message) {
+  return how.rates ? taking(message.bytes() / how.rates->encode)
+                   : how.method->codec->encode(how.options, message);
+}
+
+CodecWork decode_work(const WireCompression& how, const Message& message) {
+  return how.rates ? taking(message.bytes() / how.rates->decode)
+                   : how.method->codec->decode(how.options, message);
+}
+
+CodecWork sum_work(const WireCompression& how, const Message& message, double codes) {
+  return how.rates ? taking(codes * message.bytes() / how.rates->decode)
+                   : how.method->codec->sum(how.options, message, codes);
+}
+
+std::vector<SumRound> sum_rounds(const WireCompression& how, const Message& message) {
+  const Codec& codec = *how.method->codec;
+  if (codec.rounds == nullptr) {
+    return {{encode_work(how, message), codec.wire(how.options, message)}};
+  }
+  std::vector<SumRound> rounds = codec.rounds(how.options, message);
+  if (how.rates) {
+    const double share = 1 / static_cast<double>(rounds.size());
+    for (SumRound& round : rounds) {
+      round.before = taking(message.bytes() / how.rates->encode * share);
+    }
+  }
+  return rounds;
+}
 
 bool is_coded(const WireCompression& how, const GroupShape& group) {
   return group.members > 1 && (group.spans_nodes() || !how.between_nodes_only);

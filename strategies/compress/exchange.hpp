@@ -36,13 +36,28 @@ struct PartCollective {
 using ExchangeStep = std::variant<CodecWork, PartCollective>;
 using CodedExchange = std::vector<ExchangeStep>;
 
+/// What a codec was measured at, in bytes of the message before coding.
+struct CodecRates {
+  BytesPerSecond encode;
+  BytesPerSecond decode;
+};
+
 /// How one place is compressed.
 struct WireCompression {
   const Compressor* method = nullptr;
   CodecOptions options;
   bool between_nodes_only = false;  ///< messages that stay in a node are not coded
   std::int64_t chunks = 1;          ///< coded and sent one after another, each beside the others
+  std::optional<CodecRates> rates = {};  ///< take the place of the codec's kernels
 };
+
+// What the GPU does for a message: the codec's kernels, or a fixed time by measured rates.
+[[nodiscard]] CodecWork encode_work(const WireCompression& how, const Message& message);
+[[nodiscard]] CodecWork decode_work(const WireCompression& how, const Message& message);
+/// By rates, a sum of codes decodes each of them.
+[[nodiscard]] CodecWork sum_work(const WireCompression& how, const Message& message, double codes);
+/// Of a sum in code; by rates, encoding takes the same part of its time before each round.
+[[nodiscard]] std::vector<SumRound> sum_rounds(const WireCompression& how, const Message& message);
 
 /// The steps of one collective of `message` (the full vector, as in Collective). Work that is
 /// nothing is left out. REQUIRES: all-reduce, all-gather, reduce-scatter or all-to-all.

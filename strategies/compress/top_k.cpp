@@ -10,7 +10,7 @@ namespace foretrain {
 namespace {
 
 constexpr std::array<CodecOption, 1> kOptions = {
-    {{"density", "share of the entries that are sent", 0.01, 1e-6, 0.5, false, {}}}};
+    {{"density", "share of the entries that are sent", 0.01, 1e-6, 1, false, {}}}};
 constexpr Bytes kPlace(4);
 constexpr double kSelectionReads = 4;  // of a radix selection, 8 bits at a time; assumed
 

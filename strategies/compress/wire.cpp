@@ -170,7 +170,7 @@ void CompressedWire::send(StreamIndex stream, std::string_view name, const Send&
   const Message message = message_of(what.payload).part(static_cast<double>(how_->chunks));
   const Codec& codec = *how_->method->codec;
   for (std::int64_t chunk = 0; chunk < how_->chunks; ++chunk) {
-    const CodecWork encode = codec.encode(how_->options, message);
+    const CodecWork encode = encode_work(*how_, message);
     if (!encode.is_nothing()) {
       work(kCompute, encode);
       follow(stream, kCompute);
@@ -186,7 +186,7 @@ void CompressedWire::receive(StreamIndex stream, std::string_view name, const Re
   }
   const Message message = message_of(what.payload).part(static_cast<double>(how_->chunks));
   const Codec& codec = *how_->method->codec;
-  const CodecWork decode = codec.decode(how_->options, message);
+  const CodecWork decode = decode_work(*how_, message);
   const bool is_beside = how_->chunks > 1 && !decode.is_nothing();
   const StreamIndex decoder = is_beside ? beside(stream, "codec") : stream;
   for (std::int64_t chunk = 0; chunk < how_->chunks; ++chunk) {

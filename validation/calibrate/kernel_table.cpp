@@ -99,6 +99,8 @@ void set_pass(Gemm& gemm, const CsvRow& row, bool is_weight_gradient) {
   if (is_weight_gradient) {
     gemm.pass = is_fp32 ? GemmPass::weight_gradient : GemmPass::forward;
     gemm.output_bytes = is_fp32 ? (is_accumulating ? 8 : 4) : (is_accumulating ? 4 : 2);
+  } else if (contains(row.text("dtype"), "fp32 out")) {
+    gemm.output_bytes = 4;
   }
 }
 
@@ -158,8 +160,8 @@ MeasuredKernel flash_kernel(const CsvRow& row, const KernelTableOptions& options
   flash.version = options.flash;
   flash.dtype = dtype_in(row, options);
   flash.is_backward = row.text("kernel") == "attention bwd";
-  if (flash.qk_head_dim != 128) {
-    throw Rejected{"attention with a head dimension other than 128"};
+  if (flash.qk_head_dim != options.head_dim) {
+    throw Rejected{fmt::format("attention with a head dimension other than {}", options.head_dim)};
   }
   MeasuredKernel measured;
   measured.m = flash.query_length;
@@ -203,7 +205,33 @@ double rotary_work(const CsvRow& row) {
   return contains(model, "Llama-3-8B") ? 1 + 1.0 / 4 : 2;
 }
 
-MeasuredKernel memory_kernel(const CsvRow& row) {
+// A row that says what class of kernel it is, and what it reads and writes.
+MeasuredKernel stated_memory_kernel(const CsvRow& row, const KernelTableOptions& options) {
+  const auto* found =
+      std::find_if(kMemoryOpNames.begin(), kMemoryOpNames.end(),
+                   [&](const auto& choice) { return choice.name == row.text("memory_op"); });
+  const double bytes = row.number("bytes").value_or(0);
+  if (found == kMemoryOpNames.end() || bytes <= 0) {
+    throw Rejected{"memory-bound op without a class of a GPU file or without bytes"};
+  }
+  MemoryBound shape{found->value, Bytes(bytes), row.count("rows").value_or(0), 0};
+  if (shape.rows > 0) {  // an element for each read and write of one
+    shape.row_elements =
+        bytes / (2 * size_of(dtype_in(row, options)).value * static_cast<double>(shape.rows));
+  }
+  MeasuredKernel measured;
+  measured.m = row.count("m").value_or(0);
+  measured.table = "memory_bound." + std::string(found->name);
+  measured.shape = fmt::format("{} {} {}", row.text("op_detail"), row.text("m"), row.text("n"));
+  measured.kernel.shape = shape;
+  measured.time = time_in(row, Flops(0));
+  return measured;
+}
+
+MeasuredKernel memory_kernel(const CsvRow& row, const KernelTableOptions& options) {
+  if (row.has("memory_op")) {
+    return stated_memory_kernel(row, options);
+  }
   const std::string& name = row.text("op_detail");
   const auto* found = std::find_if(kOps.begin(), kOps.end(), [&](const OpSpelling& spelling) {
     return name.starts_with(spelling.prefix);
@@ -236,7 +264,7 @@ MeasuredKernel kernel_of(const CsvRow& row, const KernelTableOptions& options) {
     return flash_kernel(row, options);
   }
   if (kernel == "memory-bound") {
-    return memory_kernel(row);
+    return memory_kernel(row, options);
   }
   throw Rejected{"kernel '" + kernel + "' is none of ours"};
 }

@@ -27,6 +27,7 @@ struct KernelTableOptions {
   std::vector<std::string> same_chip;         ///< rows of these boards serve as well
   FlashVersion flash = FlashVersion::flash2;  ///< what the attention rows ran
   Dtype dtype = Dtype::fp16;                  ///< where the table does not say
+  std::int64_t head_dim = 128;                ///< of attention rows: other widths are other kernels
 };
 
 struct KernelTable {
@@ -37,7 +38,9 @@ struct KernelTable {
 /// Columns: m, n, k of GEMMs and optionally batch; a time (`measured_time_ms`, `time_ms`,
 /// `time_us`, or DeepBench's `time` in us) or a rate (`measured_tflops`); optionally kernel (gemm
 /// when absent), op_detail, dtype, layout, accumulate, gpu, seq_length, heads, head_dim,
-/// source_repo. Rates of attention count the full square, also of causal kernels. Throws
+/// source_repo. Rates of attention count the full square, also of causal kernels. A memory-bound
+/// kernel says what it is by memory_op (a class of a GPU file) and bytes, and where it gives rows
+/// to blocks how many, in rows; or by a name in op_detail that some published table uses. Throws
 /// ConfigError.
 [[nodiscard]] KernelTable read_kernel_table(const CsvTable& table,
                                             const KernelTableOptions& options);

@@ -39,6 +39,7 @@ struct Options {
   std::string trace;
   std::string losses;
   std::string what;  // of a benchmark
+  double effort = 1;
 };
 
 std::string environment(const char* name, const std::string& fallback) {
@@ -173,7 +174,7 @@ int train(const Options& options) {
 int benchmark(const Options& options) {
   Party party(options);
   Output output(options.output, options.where.rank);
-  run_benchmark(options.what, *party.device, *party.world, output.stream());
+  run_benchmark(options.what, *party.device, *party.world, options.effort, output.stream());
   output.close();
   return kGood;
 }
@@ -224,6 +225,9 @@ std::function<int()> add_benchmark(CLI::App& app, Options& options) {
   app.add_option("what", options.what, "What to time")
       ->required()
       ->check(CLI::IsMember(benchmark_names()));
+  app.add_option("--effort", options.effort, "How long to time, as a multiple of the usual")
+      ->check(CLI::Range(0.01, 100.0))
+      ->capture_default_str();
   app.add_option("--output", options.output, "Where the table goes; - is stdout")->default_str("-");
   options.output = "-";
   return [&options] { return benchmark(options); };

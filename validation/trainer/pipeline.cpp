@@ -48,16 +48,29 @@ PipelineTransfer::PipelineTransfer(Device& device, World& world, const Plan& pla
   }
 }
 
-void PipelineTransfer::receive(Way& way, const Tensor& tensor) {
+void PipelineTransfer::ask(Way& way, const Tensor& tensor) {
   if (way.pair == nullptr) {
     return;
   }
-  device_.wait(way.stream, device_.record(kCompute));  // compute is done with what was there
-  {
-    const SpanScope span(device_, way.stream, "receive");
-    way.pair->receive(way.stream, tensor, way.peer);
+  device_.wait(way.stream, device_.record(kCompute));
+  const SpanScope span(device_, way.stream, "receive");
+  way.pair->receive(way.stream, tensor, way.peer);
+}
+
+// The memory of the gradient before last, which may still be on its way to the stage before.
+void PipelineTransfer::ask_gradient(const Tensor& tensor) {
+  const std::size_t order = gradients_++;
+  const bool is_last_stage = from_next_.pair == nullptr;
+  if (to_previous_.pair != nullptr && order >= 2) {
+    device_.wait(is_last_stage ? kCompute : from_next_.stream, to_previous_.sent[order % 2]);
   }
-  device_.wait(kCompute, device_.record(way.stream));
+  ask(from_next_, tensor);
+}
+
+void PipelineTransfer::receive(Way& way) {
+  if (way.pair != nullptr) {
+    device_.wait(kCompute, device_.record(way.stream));
+  }
 }
 
 void PipelineTransfer::send(Way& way, const Tensor& tensor) {
@@ -71,12 +84,6 @@ void PipelineTransfer::send(Way& way, const Tensor& tensor) {
   sent = device_.record(way.stream);
   if (is_blocking_) {
     device_.wait(kCompute, sent);
-  }
-}
-
-void PipelineTransfer::free_gradient() {
-  if (to_previous_.count >= 2) {
-    device_.wait(kCompute, to_previous_.sent[to_previous_.count % 2]);
   }
 }
 

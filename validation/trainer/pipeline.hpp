@@ -22,12 +22,15 @@ class PipelineTransfer {
  public:
   PipelineTransfer(Device& device, World& world, const Plan& plan, const Place& place);
 
-  void receive_activation(const Tensor& tensor) { receive(from_previous_, tensor); }
+  /// Messages set out for memory that compute is done with. They are asked for before anything
+  /// waits for a send: stages that send to one another would otherwise wait for ever.
+  void ask_activation(const Tensor& tensor) { ask(from_previous_, tensor); }
+  void ask_gradient(const Tensor& tensor);  ///< for every backward, whoever makes the gradient
+  /// Compute waits for what was asked for.
+  void receive_activation() { receive(from_previous_); }
+  void receive_gradient() { receive(from_next_); }
   void send_activation(const Tensor& tensor) { send(to_next_, tensor); }
-  void receive_gradient(const Tensor& tensor) { receive(from_next_, tensor); }
   void send_gradient(const Tensor& tensor) { send(to_previous_, tensor); }
-  /// Compute waits until the gradient before last, whose buffer comes next, was sent.
-  void free_gradient();
 
  private:
   struct Way {
@@ -37,7 +40,8 @@ class PipelineTransfer {
     std::array<Event, 2> sent;  // by turns
     std::size_t count = 0;      // of what was sent
   };
-  void receive(Way& way, const Tensor& tensor);
+  void ask(Way& way, const Tensor& tensor);
+  void receive(Way& way);
   void send(Way& way, const Tensor& tensor);
 
   Device& device_;
@@ -46,6 +50,7 @@ class PipelineTransfer {
   Way from_previous_;
   Way to_previous_;
   Way from_next_;
+  std::size_t gradients_ = 0;  // that backward was about to be made of
 };
 
 }  // namespace foretrain::trainer

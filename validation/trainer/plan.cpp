@@ -8,6 +8,7 @@
 
 #include "sim/config/text.hpp"
 #include "strategies/pipeline/schedule.hpp"
+#include "validation/trainer/compress.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -52,8 +53,8 @@ void check_training(const Plan& plan, const RunFile& file, Type type, Refusals& 
   const Dtype wanted = type == Type::fp32 ? Dtype::fp32 : Dtype::bf16;
   refusals.unless(plan.training.precision == wanted, file.precision_position, "training.precision",
                   fmt::format("this device trains in {}", foretrain::name_of(wanted)));
-  refusals.unless(plan.training.optimizer == "adam", file.batch_position, "training.optimizer",
-                  "the optimizer is adam");
+  refusals.unless(plan.training.optimizer == "adam" || plan.training.optimizer == "adamw",
+                  file.batch_position, "training.optimizer", "the optimizer is adam");
   refusals.unless(plan.training.recompute == Recompute::none ||
                       (plan.training.recompute == Recompute::full &&
                        plan.training.recompute_every == 1 && plan.training.recompute_first == 0),
@@ -109,6 +110,8 @@ void check_compression(const Plan& plan, Refusals& refusals) {
                     "only gradients are compressed");
     refusals.unless(how == nullptr || plan.zero() == 0, position, key,
                     "all-reduced gradients are compressed: parallel.zero = 0");
+    const auto reason = how == nullptr ? std::nullopt : refuse(*how);
+    refusals.unless(!reason, position, key, reason.value_or(""));
     refusals.unless(how == nullptr || (how->chunks == 1 && !how->between_nodes_only), position, key,
                     "in one piece, between all ranks");
   }

@@ -55,13 +55,19 @@ StepResult Trainer::step() {
   load_samples();
   states_.begin_step();
   stage_.begin_step();
-  for (const Slot& slot : slots_) {
-    const auto micro_batch = static_cast<std::size_t>(slot.micro_batch);
-    if (slot.kind == SlotKind::forward) {
+  backwards_ = 0;
+  ask_for(slots_.front());
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const auto micro_batch = static_cast<std::size_t>(slots_[i].micro_batch);
+    if (slots_[i].kind == SlotKind::forward) {
       forward(micro_batch);
     } else {
       backward(micro_batch);
     }
+    if (i + 1 < slots_.size()) {
+      ask_for(slots_[i + 1]);
+    }
+    send(slots_[i]);
   }
   states_.finish_gradients();
   const StepResult result = sum_up();
@@ -98,21 +104,35 @@ Tensor Trainer::tokens_of(const Memory& memory, std::size_t micro_batch) const {
                               plan_.tokens());
 }
 
+void Trainer::ask_for(const Slot& slot) {
+  const auto micro_batch = static_cast<std::size_t>(slot.micro_batch);
+  if (slot.kind == SlotKind::forward) {
+    transfer_.ask_activation(stage_.input(micro_batch));
+  } else {
+    transfer_.ask_gradient(stage_.gradient(micro_batch));
+  }
+}
+
+void Trainer::send(const Slot& slot) {
+  const auto micro_batch = static_cast<std::size_t>(slot.micro_batch);
+  if (slot.kind == SlotKind::forward) {
+    transfer_.send_activation(stage_.output(micro_batch));
+  } else {
+    transfer_.send_gradient(stage_.gradient(micro_batch));
+  }
+}
+
 void Trainer::forward(std::size_t micro_batch) {
-  transfer_.receive_activation(stage_.input(micro_batch));
+  transfer_.receive_activation();
   stage_.forward(micro_batch, tokens_of(tokens_, micro_batch), tokens_of(targets_, micro_batch));
-  transfer_.send_activation(stage_.output(micro_batch));
 }
 
 void Trainer::backward(std::size_t micro_batch) {
   const double tokens = static_cast<double>(plan_.training.global_batch) *
                         static_cast<double>(plan_.training.sequence_length);
-  transfer_.free_gradient();
-  transfer_.receive_gradient(stage_.gradient(micro_batch));
+  transfer_.receive_gradient();
   stage_.backward(micro_batch, tokens_of(tokens_, micro_batch), tokens_of(targets_, micro_batch),
-                  static_cast<float>(1 / tokens),
-                  static_cast<std::int64_t>(micro_batch) + 1 == plan_.micro_batches());
-  transfer_.send_gradient(stage_.gradient(micro_batch));
+                  static_cast<float>(1 / tokens), ++backwards_ == plan_.micro_batches());
 }
 
 StepResult Trainer::sum_up() {

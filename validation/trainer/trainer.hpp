@@ -35,8 +35,10 @@ class Trainer {
 
  private:
   void load_samples();
+  void ask_for(const Slot& slot);
   void forward(std::size_t micro_batch);
   void backward(std::size_t micro_batch);
+  void send(const Slot& slot);
   [[nodiscard]] Tensor tokens_of(const Memory& memory, std::size_t micro_batch) const;
   [[nodiscard]] std::unique_ptr<Communicator> group_along(int Place::*axis, const char* name);
   /// Over all ranks: the norm, and the loss.
@@ -61,6 +63,7 @@ class Trainer {
   Memory targets_;  // likewise
   Memory totals_;   // fp32 [2]: sum of squared gradients, sum of losses
   std::int64_t steps_ = 0;
+  std::int64_t backwards_ = 0;  // of this step
 };
 
 }  // namespace foretrain::trainer

@@ -46,9 +46,9 @@ PlanPoint unpack(const std::optional<std::string>& text) {
 }
 
 // The first `count` whose guessed peak is at most `margin` times the memory.
-std::vector<Candidate> first_small(const Run& run, const std::vector<GuessedLayout>& guesses,
-                                   double margin, std::size_t count) {
-  std::vector<Candidate> candidates;
+std::vector<PlanCandidate> first_small(const Run& run, const std::vector<GuessedLayout>& guesses,
+                                       double margin, std::size_t count) {
+  std::vector<PlanCandidate> candidates;
   for (const GuessedLayout& guess : guesses) {
     if (candidates.size() < count && guess.peak <= memory_of_gpu(run.cluster) * margin) {
       candidates.push_back({guess.layout, {}, ""});
@@ -57,7 +57,7 @@ std::vector<Candidate> first_small(const Run& run, const std::vector<GuessedLayo
   return candidates;
 }
 
-std::vector<std::string> sets_of(const Candidate& candidate) {
+std::vector<std::string> sets_of(const PlanCandidate& candidate) {
   std::vector<std::string> sets = candidate.more_sets;
   for (std::string& set : candidate.layout.sets()) {
     sets.push_back(std::move(set));
@@ -67,23 +67,23 @@ std::vector<std::string> sets_of(const Candidate& candidate) {
 
 }  // namespace
 
-std::vector<Candidate> most_promising(const Run& run, std::int64_t gpus, std::size_t count,
-                                      const std::vector<std::string>& more_sets) {
-  std::vector<Candidate> candidates =
+std::vector<PlanCandidate> most_promising(const Run& run, std::int64_t gpus, std::size_t count,
+                                          const std::vector<std::string>& more_sets) {
+  std::vector<PlanCandidate> candidates =
       first_small(run, guess_layouts(run, gpus, BatchRule::given), 1.0, count);
-  for (Candidate& candidate : candidates) {
+  for (PlanCandidate& candidate : candidates) {
     candidate.more_sets = more_sets;
   }
   return candidates;
 }
 
-std::vector<Candidate> smallest_guesses(const Run& run, std::int64_t gpus, std::size_t count,
-                                        BatchRule rule) {
+std::vector<PlanCandidate> smallest_guesses(const Run& run, std::int64_t gpus, std::size_t count,
+                                            BatchRule rule) {
   std::vector<GuessedLayout> guesses = guess_layouts(run, gpus, rule);
   std::stable_sort(guesses.begin(), guesses.end(),
                    [](const GuessedLayout& a, const GuessedLayout& b) { return a.peak < b.peak; });
-  std::vector<Candidate> candidates = first_small(run, guesses, kGuessMargin, count);
-  for (Candidate& candidate : candidates) {
+  std::vector<PlanCandidate> candidates = first_small(run, guesses, kGuessMargin, count);
+  for (PlanCandidate& candidate : candidates) {
     if (rule == BatchRule::open) {
       const PlanLayout& layout = candidate.layout;
       candidate.more_sets.push_back(fmt::format(
@@ -93,7 +93,7 @@ std::vector<Candidate> smallest_guesses(const Run& run, std::int64_t gpus, std::
   return candidates;
 }
 
-std::vector<PlanPoint> simulate_each(const std::vector<Candidate>& candidates, std::size_t jobs,
+std::vector<PlanPoint> simulate_each(const std::vector<PlanCandidate>& candidates, std::size_t jobs,
                                      const PredictSets& predict) {
   const auto texts = run_in_workers(candidates.size(), jobs, [&](std::size_t i) {
     return pack(predict(sets_of(candidates[i])));
@@ -109,7 +109,7 @@ std::vector<PlanPoint> simulate_each(const std::vector<Candidate>& candidates, s
   return points;
 }
 
-std::optional<PlanPoint> best_of(const std::vector<Candidate>& candidates, std::size_t jobs,
+std::optional<PlanPoint> best_of(const std::vector<PlanCandidate>& candidates, std::size_t jobs,
                                  const PredictSets& predict) {
   std::optional<PlanPoint> best;
   for (PlanPoint& point : simulate_each(candidates, jobs, predict)) {

@@ -128,9 +128,9 @@ std::vector<double> speeds_of_stages(const Run& run, std::int64_t stages) {
 
 // The most promising pipelines over unlike nodes, with layers dealt out by speed, one more and one
 // fewer.
-std::vector<Candidate> uneven(const Subset& subset, std::size_t candidates) {
+std::vector<PlanCandidate> uneven(const Subset& subset, std::size_t candidates) {
   constexpr std::array<std::int64_t, 3> kShifts = {0, 1, -1};
-  std::vector<Candidate> all;
+  std::vector<PlanCandidate> all;
   std::size_t taken = 0;
   std::set<std::pair<std::int64_t, std::int64_t>> seen;
   for (const GuessedLayout& guess : guess_layouts(subset.run, subset.run.gpus, BatchRule::given)) {
@@ -144,7 +144,8 @@ std::vector<Candidate> uneven(const Subset& subset, std::size_t candidates) {
     const std::vector<double> speeds = speeds_of_stages(subset.run, layout.pipeline);
     for (const std::int64_t shift : kShifts) {
       const auto layers = deal_layers(subset.run.model.layers, speeds, shift);
-      Candidate candidate{layout, subset.sets, fmt::format(" layers {}", fmt::join(layers, ","))};
+      PlanCandidate candidate{layout, subset.sets,
+                              fmt::format(" layers {}", fmt::join(layers, ","))};
       candidate.more_sets.push_back(
           fmt::format("parallel.stage_layers=[{}]", fmt::join(layers, ", ")));
       all.push_back(std::move(candidate));

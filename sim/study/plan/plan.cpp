@@ -81,7 +81,7 @@ class Planner {
     }
     return best;
   }
-  std::vector<PlanPoint> simulate(const std::vector<Candidate>& candidates) {
+  std::vector<PlanPoint> simulate(const std::vector<PlanCandidate>& candidates) {
     std::vector<PlanPoint> points = simulate_each(candidates, options_.jobs, predict_);
     simulated_ += points.size();
     if (progress_) {

@@ -148,8 +148,8 @@ TEST_CASE("list prints every file of the catalogues and every row of the tables"
   const Outcome all = command_line({"list"});
   CHECK(all.code == cli::kGood);
   CHECK(all.talk.empty());
-  for (const char* folder :
-       {"/models", "/platforms/clusters", "/platforms/gpus", "/strategies/stacks"}) {
+  for (const char* folder : {"/models", "/platforms/clusters", "/platforms/gpus",
+                             "/platforms/reliability", "/strategies/stacks"}) {
     for (const std::string& name : config::names_in(kRoot + folder)) {
       CHECK(has(all.out, "\n  " + name + " "));
     }

@@ -35,6 +35,22 @@ TEST_CASE("each place takes a method, its options, and how it is applied", "[com
   CHECK(describe(run.compression).size() == 2);
 }
 
+TEST_CASE("the rates that a codec was measured at are read and told", "[compress]") {
+  const Run run = resolve_text(
+      with("gradients = { method = \"block-int8\", encode_rate = \"2 GB/s\", decode_rate = "
+           "\"16 Gb/s\" }"));
+  const auto& rates = run.compression.at(WirePlace::gradients)->rates;
+  REQUIRE(rates);
+  CHECK(rates->encode == BytesPerSecond(2e9));
+  CHECK(rates->decode == BytesPerSecond(2e9));
+  CHECK(describe(run.compression)
+            .front()
+            .starts_with("gradients: block-int8, measured to encode at 2 GB/s and decode at 2 "
+                         "GB/s; accuracy: "));
+  const Run plain = resolve_text(with("gradients = { method = \"block-int8\" }"));
+  CHECK_FALSE(plain.compression.at(WirePlace::gradients)->rates);
+}
+
 TEST_CASE("a method in a place that it is not made for is refused with the reason", "[compress]") {
   for (const Compressor& row : compressors()) {
     for (const WirePlace place : kWirePlaces) {
@@ -56,11 +72,17 @@ TEST_CASE("mistakes in [compression] are told with what would be right", "[compr
   };
   says("gradients = { method = \"block-int3\" }", "block-int4");
   says("gradients = { block = 64 }", "method");
-  says("gradients = { method = \"top-k\", density = 2.0 }", "expected a number from 1e-06 to 0.5");
+  says("gradients = { method = \"top-k\", density = 2.0 }", "expected a number from 1e-06 to 1");
   says("gradients = { method = \"power-sgd\", rank = 0 }", "rank");
   says("gradients = { method = \"power-sgd\", block = 64 }", "unknown key 'block'");
   says("gradients = { method = \"block-int8\", block_size = 64 }", "'block'");
   says("gradients = { method = \"block-int8\", chunks = 0 }", "chunks");
+  says("gradients = { method = \"block-int8\", encode_rate = \"2 GB/s\" }", "needs decode_rate");
+  says("gradients = { method = \"block-int8\", decode_rate = \"2 GB/s\" }", "needs encode_rate");
+  says("gradients = { method = \"cast\", encode_rate = \"0 B/s\", decode_rate = \"2 GB/s\" }",
+       "expected a rate above zero");
+  says("gradients = { method = \"cast\", encode_rate = \"2 GB\", decode_rate = \"2 GB/s\" }",
+       "encode_rate");
   says("zero_quantized_gradients = { method = \"block-int4\" }", "'gradients'");
   says("gradients = \"block-int4\"", "compression.gradients");
   says("pipeline = { method = \"cast\" }", "to = \"fp8\" would narrow it");

@@ -46,6 +46,18 @@ Bytes sent_across(const CodedExchange& steps, const GroupShape& group) {
   return sum;
 }
 
+/// The fixed times of coding, in order; all else of it must be nothing.
+std::vector<double> fixed_times(const CodedExchange& steps) {
+  std::vector<double> times;
+  for (const ExchangeStep& step : steps) {
+    if (const auto* work = std::get_if<CodecWork>(&step)) {
+      CHECK(work->kernels.empty());
+      times.push_back(work->fixed.value);
+    }
+  }
+  return times;
+}
+
 constexpr std::array<CollectiveKind, 4> kKinds = {
     CollectiveKind::all_reduce, CollectiveKind::reduce_scatter, CollectiveKind::all_gather,
     CollectiveKind::all_to_all};
@@ -163,6 +175,43 @@ TEST_CASE("between nodes only, a node's own traffic is as it was", "[compress]")
   CHECK(is_coded(how, kFlat));
   CHECK_FALSE(uses_levels(CollectiveKind::all_reduce, how, kFlat));
   CHECK(uses_levels(CollectiveKind::all_reduce, how, kGrid));
+}
+
+TEST_CASE("measured rates take the place of a codec's kernels", "[compress]") {
+  // B bytes at E to encode and D to decode them; eight members.
+  const double bytes = message().bytes().value;
+  const double encode = bytes / 2e9;
+  const double decode = bytes / 5e9;
+  const auto times = [](std::string_view name, CollectiveKind kind, const GroupShape& group,
+                        bool between_nodes_only = false) {
+    WireCompression how = with(name, between_nodes_only);
+    how.rates = CodecRates{2_GBps, 5_GBps};
+    return fixed_times(exchange(kind, how, message(), group));
+  };
+  const auto is_about = [](const std::vector<double>& found, const std::vector<double>& expected) {
+    REQUIRE(found.size() == expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(found[i] == Approx(expected[i]));
+    }
+  };
+  // All of it; eight codes of an eighth, and their sum again; all of it.
+  is_about(times("block-int8", CollectiveKind::all_reduce, kFlat),
+           {encode, decode + encode / 8, decode});
+  is_about(times("block-int8", CollectiveKind::reduce_scatter, kFlat), {encode, decode});
+  is_about(times("block-int8", CollectiveKind::all_gather, kFlat), {encode / 8, decode});
+  is_about(times("block-int8", CollectiveKind::all_to_all, kFlat), {encode, decode});
+  // Each rank decodes the codes of all eight.
+  is_about(times("top-k", CollectiveKind::all_reduce, kFlat), {encode, 8 * decode});
+  // Two rounds of P and Q, and of the largest magnitude and the numbers.
+  is_about(times("power-sgd", CollectiveKind::all_reduce, kFlat), {encode / 2, encode / 2, decode});
+  is_about(times("cast", CollectiveKind::reduce_scatter, kFlat),
+           {encode / 2, encode / 2, decode / 8});
+  is_about(times("random-k", CollectiveKind::all_reduce, kFlat), {encode, decode});
+  // Four codes of a quarter inside a node, two of an eighth across.
+  is_about(times("block-int4", CollectiveKind::all_reduce, kGrid),
+           {encode, decode + encode / 4, decode / 4 + encode / 8, decode});
+  // A quarter of it goes between the nodes.
+  is_about(times("block-int8", CollectiveKind::all_gather, kGrid, true), {encode / 8, decode / 4});
 }
 
 }  // namespace foretrain::testing

@@ -243,4 +243,32 @@ TEST_CASE("what makes no sense is refused with its reason", "[compress]") {
   CHECK(refused(two_nodes, WirePlace::gradients, "cast").empty());
 }
 
+TEST_CASE("a codec with measured rates takes their times, also between stages", "[compress]") {
+  Run run = small_run(1, 2, 1);
+  WireCompression how = with(compressor("block-int8"), false, 2);
+  how.rates = CodecRates{2_GBps, 5_GBps};
+  compress(run, WirePlace::pipeline, how);
+  const Program program = lower(run);
+  // Each activation and gradient of a micro-batch, in two chunks.
+  const std::int64_t numbers =
+      run.training.micro_batch * run.training.sequence_length * run.model.hidden;
+  const Bytes chunk = 0.5 * static_cast<double>(numbers) * 2_B;
+  std::size_t encoded = 0;
+  std::size_t decoded = 0;
+  for (const std::size_t rank : {0U, 1U}) {
+    for_every_op(program, Rank(rank), [&](const Op& op) {
+      if (op.phase == Phase::compression) {
+        const auto* delay = std::get_if<Delay>(&op.action);
+        REQUIRE(delay != nullptr);
+        const bool is_encoding = delay->duration.value == Approx((chunk / 2_GBps).value);
+        CHECK((is_encoding || delay->duration.value == Approx((chunk / 5_GBps).value)));
+        (is_encoding ? encoded : decoded) += 1;
+      }
+    });
+  }
+  const std::int64_t micro_batches = run.training.global_batch / run.training.micro_batch;
+  CHECK(encoded == static_cast<std::size_t>(2 * 2 * micro_batches));
+  CHECK(decoded == encoded);
+}
+
 }  // namespace foretrain::testing

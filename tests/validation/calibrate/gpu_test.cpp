@@ -340,6 +340,51 @@ TEST_CASE("rates of attention count the full square of a causal kernel", "[calib
   CHECK_THAT(read_kernel_table(csv, {}).kernels.at(0).time.value, WithinRel(2.74878e-3, 1e-5));
 }
 
+TEST_CASE("attention of another width of heads is read when asked for", "[calibrate]") {
+  config::Sources sources;
+  const CsvTable csv = CsvTable::parse(
+      sources, "t.csv", kHeader + "attention fwd,,,,,1,4096,32,,64,fp16,,,Card,1,,\n");
+  CHECK(read_kernel_table(csv, {}).kernels.empty());
+  KernelTableOptions options;
+  options.head_dim = 64;
+  const KernelTable table = read_kernel_table(csv, options);
+  CHECK(std::get<FlashAttention>(table.kernels.at(0).kernel.shape).qk_head_dim == 64);
+}
+
+TEST_CASE("a memory-bound kernel may state its class, its bytes and its rows", "[calibrate]") {
+  config::Sources sources;
+  const CsvTable csv = CsvTable::parse(
+      sources, "t.csv",
+      "kernel,op_detail,m,n,k,dtype,memory_op,bytes,rows,time_us\n"
+      "memory-bound,a norm,32,64,,bf16,norm,16384,32,3\nmemory-bound,x,,,,bf16,softmax,100,,3\n"
+      "memory-bound,x,,,,bf16,shuffle,100,,3\nmemory-bound,x,,,,bf16,norm,,,3\n");
+  const KernelTable table = read_kernel_table(csv, {});
+  REQUIRE(table.kernels.size() == 2);
+  CHECK(table.kernels[0].table == "memory_bound.norm");
+  // 16,384 bytes are 8,192 numbers of two, each read or written: 4,096 elements in 32 rows.
+  CHECK(std::get<MemoryBound>(table.kernels[0].kernel.shape) ==
+        MemoryBound{MemoryOp::norm, 16384_B, 32, 128});
+  CHECK(std::get<MemoryBound>(table.kernels[1].kernel.shape) ==
+        MemoryBound{MemoryOp::softmax, 100_B, 0, 0});
+  CHECK(table.rejected.at("memory-bound op without a class of a GPU file or without bytes") == 2);
+}
+
+TEST_CASE("a product written in fp32 writes four bytes", "[calibrate]") {
+  config::Sources sources;
+  const CsvTable csv = CsvTable::parse(sources, "t.csv",
+                                       "m,n,k,dtype,layout,accumulate,time_us\n"
+                                       "8,8,8,\"fp32 in, fp32 out\",TN,,1\n"
+                                       "8,8,8,\"fp32 in, fp32 out\",NT,yes,1\n8,8,8,bf16,TN,,1\n");
+  const KernelTable table = read_kernel_table(csv, {});
+  REQUIRE(table.kernels.size() == 3);
+  const auto written = [&](std::size_t row) {
+    return std::get<Gemm>(table.kernels[row].kernel.shape).output_bytes;
+  };
+  CHECK(written(0) == 4);
+  CHECK(written(1) == 8);  // read as well
+  CHECK(written(2) == 2);
+}
+
 TEST_CASE("errors are told by median, mean and ninetieth percentile", "[calibrate]") {
   const Errors errors = errors_of({0.3, 0.1, 0.2, 0.9, 0.5});
   CHECK(errors.rows == 5);

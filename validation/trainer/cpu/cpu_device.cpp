@@ -51,11 +51,18 @@ std::int64_t CpuDevice::used_bytes() const {
   return file >> pages >> resident ? resident * sysconf(_SC_PAGESIZE) : 0;
 }
 
+// An empty vector of the caller's has no address to copy from or to.
 void CpuDevice::upload(const Tensor& to, const void* from) {
-  std::memcpy(to.data, from, to.bytes());
+  if (to.count > 0) {
+    std::memcpy(to.data, from, to.bytes());
+  }
 }
 
-void CpuDevice::download(void* to, const Tensor& from) { std::memcpy(to, from.data, from.bytes()); }
+void CpuDevice::download(void* to, const Tensor& from) {
+  if (from.count > 0) {
+    std::memcpy(to, from.data, from.bytes());
+  }
+}
 
 Stream CpuDevice::add_stream(std::string_view name) {
   name_stream(name);

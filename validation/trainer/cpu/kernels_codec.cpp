@@ -15,14 +15,17 @@ namespace foretrain::trainer {
 namespace {
 
 constexpr float kLargestCode = 127;
+// Sizes as integers: the bits of |x| are in the order of |x|.
+constexpr std::uint32_t kSizeBits = 0x7fffffffU;
+
+std::uint32_t size_bits(float number) { return std::bit_cast<std::uint32_t>(number) & kSizeBits; }
 
 float largest_size(const float* numbers, std::int64_t count) {
-  float largest = 0;
+  std::uint32_t largest = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const float size = std::fabs(numbers[i]);
-    largest = size > largest ? size : largest;
+    largest = std::max(largest, size_bits(numbers[i]));
   }
-  return largest;
+  return std::bit_cast<float>(largest);
 }
 
 // Returns the scale. Blocks so small that their scale has no exact inverse become zero.
@@ -48,13 +51,9 @@ void dequantize_block(float* __restrict out, const std::int8_t* __restrict codes
   }
 }
 
-// Sizes as integers: the bits of |x| are in the order of |x|.
-constexpr std::uint32_t kSizeBits = 0x7fffffffU;
 constexpr int kBinShift = 20;  // 2048 bins: the exponent and three bits of the mantissa
 constexpr std::int64_t kBins = (kSizeBits >> kBinShift) + 1;
 constexpr std::int64_t kRun = 16;  // numbers that are passed over together
-
-std::uint32_t size_bits(float number) { return std::bit_cast<std::uint32_t>(number) & kSizeBits; }
 
 std::uint32_t largest_of_run(const float* in) {
   std::uint32_t largest = 0;

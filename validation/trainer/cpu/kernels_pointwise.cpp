@@ -11,6 +11,7 @@
 #include <Eigen/Core>
 
 #include "validation/trainer/cpu/cpu_device.hpp"
+#include "validation/trainer/cpu/half.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -55,7 +56,7 @@ void convert(const Tensor& out, const Tensor& in) {
   if (out.type == in.type) {
     std::memmove(out.data, in.data, in.bytes());
   } else if (out.type == Type::fp16 && in.type == Type::fp32) {
-    halves(out) = numbers(in).cast<Eigen::half>();
+    halves_of(out.as<std::uint16_t>(), in.as<float>(), in.count);
   } else if (out.type == Type::fp32 && in.type == Type::fp16) {
     numbers(out) = halves(in).cast<float>();
   } else {
