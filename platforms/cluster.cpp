@@ -210,17 +210,49 @@ void read_size(Reader& reader, Cluster& cluster) {
   }
 }
 
-// [[parts]]: cluster = a name in clusters/ or a path relative to this file, nodes = how many.
+/// What replaces keys of one part's files: what the run says of all GPUs, then of this part.
+struct PartOverrides {
+  std::optional<config::Value> cluster;
+  std::optional<config::Value> gpu;
+};
+
+PartOverrides read_part_overrides(Reader& entry, const config::Value* of_all_gpus) {
+  PartOverrides part;
+  if (of_all_gpus != nullptr) {
+    part.gpu = *of_all_gpus;
+  }
+  if (std::optional<Reader> table = entry.maybe_child("override")) {
+    part.cluster = table->maybe_tree("platform");
+    if (const auto gpu = table->maybe_tree("gpu")) {
+      if (part.gpu) {
+        merge(*part.gpu, *gpu);
+      } else {
+        part.gpu = gpu;
+      }
+    }
+    table->finish();
+  }
+  return part;
+}
+
+const config::Value* pointer(const std::optional<config::Value>& value) {
+  return value ? &*value : nullptr;
+}
+
+// [[parts]]: cluster = a name in clusters/ or a path relative to this file, nodes = how many;
+// override.platform and override.gpu replace keys of its files for this cluster.
 void read_parts(Reader& reader, config::Sources& sources, const std::string& platforms_directory,
                 const PlatformOverrides& overrides, Cluster& cluster) {
   for (Reader& entry : reader.children("parts")) {
     ClusterPart part;
     const std::string name = entry.get<std::string>("cluster");
     part.nodes = entry.count("nodes", config::Range{1, 1'000'000});
+    const PartOverrides replaced = read_part_overrides(entry, overrides.gpu);
     if (!name.empty()) {
       try {
-        part.cluster = std::make_shared<const Cluster>(load_cluster(
-            sources, part_path(entry, name), platforms_directory, {nullptr, overrides.gpu, true}));
+        part.cluster = std::make_shared<const Cluster>(
+            load_cluster(sources, part_path(entry, name), platforms_directory,
+                         {pointer(replaced.cluster), pointer(replaced.gpu), true}));
       } catch (const ConfigError& error) {
         entry.fail("cluster", error.diagnostics().front().message);
       }

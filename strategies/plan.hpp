@@ -110,6 +110,7 @@ struct RunFile {
   Compression compression;
   std::optional<Generation> generation;
   std::optional<Measured> measured;
+  std::optional<config::Value> reliability;  ///< as written: no step depends on it
   // [override]: keys of the files named above, replaced for this run.
   std::optional<config::Value> stack_overrides;
   std::optional<config::Value> platform_overrides;

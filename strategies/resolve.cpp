@@ -1,11 +1,14 @@
 // Loads what a run file names and checks the run across fields. Every message names the keys of
 // both sides and, where it can, a value that would do.
 // SPDX-License-Identifier: Apache-2.0
+#include "strategies/resolve.hpp"
+
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
 #include "strategies/architecture.hpp"
 #include "strategies/compress/check.hpp"
+#include "strategies/load_platform.hpp"
 #include "strategies/parallel/activation_offload.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/pipeline/keys.hpp"
@@ -19,11 +22,6 @@ using config::Diagnostics;
 using config::Position;
 
 std::string text(std::int64_t number) { return std::to_string(number); }
-
-std::string beside(const std::string& name_or_path, const std::string& directory) {
-  const bool is_relative = config::is_path(name_or_path) && !name_or_path.starts_with('/');
-  return is_relative && !directory.empty() ? directory + "/" + name_or_path : name_or_path;
-}
 
 // Runs a loader; its mistakes join the others, those without a place at the key that named the
 // file.
@@ -298,6 +296,17 @@ class Check {
 
 }  // namespace
 
+std::string beside(const std::string& name_or_path, const std::string& directory) {
+  const bool is_relative = config::is_path(name_or_path) && !name_or_path.starts_with('/');
+  return is_relative && !directory.empty() ? directory + "/" + name_or_path : name_or_path;
+}
+
+Cluster load_platform(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+                      const std::string& directory) {
+  return load_cluster(sources, beside(file.platform, directory), catalogue.platforms,
+                      {pointer(file.platform_overrides), pointer(file.gpu_overrides)});
+}
+
 // Hosts only where the run copies to them: their links would be in the way of nothing else.
 std::unique_ptr<Machine> build_machine(const Run& run) {
   const bool copies_to_host = run.offload.optimizer || run.training.offload_activations > 0;
@@ -309,9 +318,8 @@ std::unique_ptr<Machine> build_machine(const Run& run) {
   return machine;
 }
 
-Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
-            const std::string& directory) {
-  Diagnostics diagnostics;
+Run assemble(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+             const std::string& directory, Diagnostics& diagnostics) {
   Run run;
   if (file.inline_model) {
     run.model = *file.inline_model;
@@ -320,12 +328,8 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
         [&] { return load_model(sources, beside(file.model, directory), catalogue.models); },
         file.model_position, "model", diagnostics);
   }
-  run.cluster = try_load(
-      [&] {
-        return load_cluster(sources, beside(file.platform, directory), catalogue.platforms,
-                            {pointer(file.platform_overrides), pointer(file.gpu_overrides)});
-      },
-      file.platform_position, "platform", diagnostics);
+  run.cluster = try_load([&] { return load_platform(file, sources, catalogue, directory); },
+                         file.platform_position, "platform", diagnostics);
   run.stack = try_load(
       [&] {
         return load_stack(sources, beside(file.stack, directory), catalogue.stacks,
@@ -346,12 +350,29 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.compression = file.compression;
   run.generation = file.generation;
   run.measured = file.measured;
-  if (diagnostics.empty()) {
-    Check(file, run, diagnostics).all();
-  }
-  if (diagnostics.empty() && !(file.variation.gpus.empty() && file.variation.links.empty())) {
+  return run;
+}
+
+void check(const RunFile& file, const Run& run, Diagnostics& diagnostics) {
+  Check(file, run, diagnostics).all();
+}
+
+void place_variation(const RunFile& file, Run& run, Diagnostics& diagnostics) {
+  if (!(file.variation.gpus.empty() && file.variation.links.empty())) {
     resolve_variation(file.variation_places, *build_machine(run),
                       static_cast<std::size_t>(run.num_gpus()), run.variation, diagnostics);
+  }
+}
+
+Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+            const std::string& directory) {
+  Diagnostics diagnostics;
+  Run run = assemble(file, sources, catalogue, directory, diagnostics);
+  if (diagnostics.empty()) {
+    check(file, run, diagnostics);
+  }
+  if (diagnostics.empty()) {
+    place_variation(file, run, diagnostics);
   }
   diagnostics.throw_if_any();
   return run;

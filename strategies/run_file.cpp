@@ -24,7 +24,7 @@ constexpr std::array<Choice<Dtype>, 6> kPrecisions = {{
     {"fp4", Dtype::fp4},
 }};
 
-constexpr std::array<Alias, 12> kRunAliases = {{
+constexpr std::array<Alias, 15> kRunAliases = {{
     {"compress", "[compression]"},
     {"compressors", "[compression]"},
     {"cluster", "platform"},
@@ -37,6 +37,9 @@ constexpr std::array<Alias, 12> kRunAliases = {{
     {"parallelism", "[parallel]"},
     {"train", "[training]"},
     {"collective", "[collectives]"},
+    {"failures", "[reliability]"},
+    {"goodput", "[reliability]"},
+    {"fault_tolerance", "[reliability]"},
 }};
 
 constexpr auto kTrainingAliases = std::to_array<Alias>({
@@ -359,6 +362,7 @@ RunFile read_run(config::Reader& reader) {
   if (auto measured = reader.maybe_child("measured")) {
     file.measured = read_measured(std::move(*measured));
   }
+  file.reliability = reader.maybe_tree("reliability");
   reader.finish(kRunAliases);
   return file;
 }

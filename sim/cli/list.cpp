@@ -104,6 +104,15 @@ Rows list_stacks(const Catalogue& catalogue) {
   return rows;
 }
 
+Rows list_reliability(const Catalogue& catalogue) {
+  const std::string folder = catalogue.platforms + "/reliability";
+  Rows rows;
+  for (const std::string& name : config::names_in(folder)) {
+    rows.push_back({name, goodput::reliability_sentence(name, folder)});
+  }
+  return rows;
+}
+
 Rows list_blocks(const Catalogue&) { return rows_of(block_kinds()); }
 
 Rows list_schedules(const Catalogue&) { return rows_of(pipeline_schedules()); }
@@ -154,6 +163,7 @@ constexpr auto kKinds = std::to_array<Kind>({
     {"nodes", list_node_topologies},
     {"fabrics", list_fabric_topologies},
     {"stacks", list_stacks},
+    {"reliability", list_reliability},
     {"schedules", list_schedules},
     {"optimizers", list_optimizers},
     {"collectives", list_collectives},

@@ -32,9 +32,11 @@ int memory_command(const Options& options, Console& console) {
   } else if (options.format == "csv") {
     console.out << memory_csv(prediction);
   } else {
-    console.out << prediction.title << '\n'
-                << prediction.layout << "\n\n"
-                << memory_text(prediction);
+    console.out << prediction.title << '\n' << prediction.layout << '\n';
+    for (const std::string& change : loaded.changes) {
+      console.out << change << '\n';
+    }
+    console.out << '\n' << memory_text(prediction);
   }
   const bool fits = prediction.fits() && (!prediction.generation || prediction.generation->fits());
   return fits ? kGood : kConditionFailed;

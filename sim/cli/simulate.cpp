@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -12,7 +11,6 @@
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"
 #include "sim/report/trace.hpp"
-#include "validation/residuals.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -46,16 +44,6 @@ void write_trace_file(const Options& options, const Simulation& simulation) {
   }
 }
 
-// Error bars come from a data file that may not be there.
-void add_interval(const Run& run, Prediction& prediction) {
-  const std::string path = data_root() + "/validation/residuals.toml";
-  if (std::filesystem::exists(path)) {
-    config::Sources sources;
-    prediction.interval = validation::interval_of(run, prediction.step_time.seconds(),
-                                                  validation::load_residuals(sources, path));
-  }
-}
-
 int simulate_command(const Options& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
@@ -63,6 +51,7 @@ int simulate_command(const Options& options, Console& console) {
                                    options.fidelity == "full" ? Fidelity::full : Fidelity::lumped);
   Prediction& prediction = simulation.prediction;
   add_interval(loaded.run, prediction);
+  prediction.notes.insert(prediction.notes.begin(), loaded.changes.begin(), loaded.changes.end());
   prediction.provenance = provenance_of(loaded.sources, data_root());
   prediction.provenance.seed = loaded.run.variation.seed;
   if (options.format == "json") {

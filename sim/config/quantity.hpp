@@ -12,7 +12,7 @@ namespace foretrain::config {
 
 /// Parses `text` as a quantity of type Q; nothing when the number, prefix or unit is wrong.
 /// Bytes: B, kB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB. BytesPerSecond: the same with /s,
-/// and b/s, kb/s, Mb/s, Gb/s, Tb/s (bits; eight to a byte). Seconds: s, ms, us, ns, min, h.
+/// and b/s, kb/s, Mb/s, Gb/s, Tb/s (bits; eight to a byte). Seconds: s, ms, us, ns, min, h, d.
 /// FlopsPerSecond: FLOP/s with k, M, G, T, P, E. Flops: FLOP likewise. Hertz: Hz, kHz, MHz, GHz.
 /// Case matters: b is a bit, B a byte. Values must be finite and not negative.
 template <class Q>

@@ -53,6 +53,7 @@ inline constexpr auto kUnits = std::to_array<Unit>({
     {"s", UnitKind::time, 1},
     {"min", UnitKind::time, 60},
     {"h", UnitKind::time, 3600},
+    {"d", UnitKind::time, 86400, false},
     {"FLOP", UnitKind::work, 1},
     {"kFLOP", UnitKind::work, 1e3},
     {"MFLOP", UnitKind::work, 1e6},

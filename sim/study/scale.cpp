@@ -16,24 +16,30 @@ using Json = nlohmann::json;
 
 // What a worker sends home.
 std::string pack(const ScalePoint& point) {
-  return Json{
-      {"gpus", point.gpus}, {"step", point.step_time.value}, {"tokens", point.tokens_per_second},
-      {"fits", point.fits}, {"shares", point.shares},        {"refusal", point.refusal}}
+  return Json{{"nodes", point.nodes},
+              {"gpus", point.gpus},
+              {"step", point.step_time.value},
+              {"tokens", point.tokens_per_second},
+              {"fits", point.fits},
+              {"memory", point.memory_use},
+              {"shares", point.shares},
+              {"refusal", point.refusal}}
       .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-ScalePoint unpack(std::int64_t nodes, const std::optional<std::string>& text) {
+ScalePoint unpack(const std::optional<std::string>& text) {
   ScalePoint point;
-  point.nodes = nodes;
   if (!text) {
     point.refusal = "the worker process died";
     return point;
   }
   const Json json = Json::parse(*text);
+  point.nodes = json["nodes"];
   point.gpus = json["gpus"];
   point.step_time = Seconds(json["step"].get<double>());
   point.tokens_per_second = json["tokens"];
   point.fits = json["fits"];
+  point.memory_use = json["memory"];
   point.shares = json["shares"].get<std::vector<std::pair<std::string, double>>>();
   point.refusal = json["refusal"];
   return point;
@@ -80,6 +86,34 @@ std::int64_t parse_number(std::string_view part, const std::string& whole) {
 
 }  // namespace
 
+ScalePoint scale_point(const Prediction& prediction) {
+  ScalePoint point;
+  point.gpus = static_cast<std::int64_t>(prediction.num_gpus);
+  point.step_time = prediction.step_time.seconds();
+  point.tokens_per_second = prediction.tokens_per_second;
+  point.fits = prediction.fits();
+  for (const RoleMemory& role : prediction.memory) {
+    point.memory_use = std::max(point.memory_use, role.peak.total() / role.capacity);
+  }
+  const Breakdown& parts = prediction.breakdown;
+  const double step = parts.step.seconds().value;
+  const auto add = [&](std::string cause, Picoseconds time) {
+    point.shares.emplace_back(std::move(cause), time.seconds().value / step);
+  };
+  add("compute", parts.compute);
+  point.shares.back().second += parts.recompute.seconds().value / step;
+  add("pipeline bubble", parts.bubble);
+  add("optimizer", parts.optimizer);
+  add("host", parts.host);
+  if (parts.compression.count > 0) {
+    add("compression", parts.compression);
+  }
+  for (const auto& [axis, time] : parts.exposed) {
+    add(axis + " communication", time);
+  }
+  return point;
+}
+
 std::vector<ScaleRow> judge(const std::vector<ScalePoint>& points, double threshold) {
   const ScalePoint* first = nullptr;
   bool has_knee = false;
@@ -101,14 +135,26 @@ std::vector<ScaleRow> judge(const std::vector<ScalePoint>& points, double thresh
   return rows;
 }
 
+std::vector<ScalePoint> predict_in_workers(std::size_t count, std::size_t jobs,
+                                           const std::function<ScalePoint(std::size_t)>& predict,
+                                           const WorkersProgress& progress) {
+  const auto texts = run_in_workers(
+      count, jobs, [&](std::size_t i) { return pack(predict(i)); }, progress);
+  std::vector<ScalePoint> points;
+  points.reserve(texts.size());
+  for (const auto& text : texts) {
+    points.push_back(unpack(text));
+  }
+  return points;
+}
+
 std::vector<ScalePoint> scale(const std::vector<std::int64_t>& nodes, std::size_t jobs,
                               const std::function<ScalePoint(std::int64_t)>& predict,
                               const WorkersProgress& progress) {
-  const auto texts = run_in_workers(
-      nodes.size(), jobs, [&](std::size_t i) { return pack(predict(nodes[i])); }, progress);
-  std::vector<ScalePoint> points;
+  std::vector<ScalePoint> points = predict_in_workers(
+      nodes.size(), jobs, [&](std::size_t i) { return predict(nodes[i]); }, progress);
   for (std::size_t i = 0; i < nodes.size(); ++i) {
-    points.push_back(unpack(nodes[i], texts[i]));
+    points[i].nodes = nodes[i];
   }
   return points;
 }

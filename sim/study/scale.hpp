@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sim/core/units.hpp"
+#include "sim/report/prediction.hpp"
 #include "sim/study/workers.hpp"
 
 namespace foretrain {
@@ -25,6 +26,7 @@ struct ScalePoint {
   Seconds step_time;
   double tokens_per_second = 0;
   bool fits = true;
+  double memory_use = 0;  ///< of the fullest GPU's memory, at the peak; more than 1 does not fit
   std::vector<std::pair<std::string, double>> shares;  ///< of the step, by cause; they add up to 1
   std::string refusal;
 
@@ -33,6 +35,9 @@ struct ScalePoint {
     return tokens_per_second / static_cast<double>(gpus);
   }
 };
+
+/// What of a prediction makes a point; `nodes` is the caller's to fill in.
+[[nodiscard]] ScalePoint scale_point(const Prediction& prediction);
 
 struct ScaleRow {
   ScalePoint point;
@@ -50,11 +55,19 @@ struct ScaleRow {
                                             const std::function<ScalePoint(std::int64_t)>& predict,
                                             const WorkersProgress& progress = {});
 
+/// Predicts `count` runs in worker processes; one that dies is refused as that.
+[[nodiscard]] std::vector<ScalePoint> predict_in_workers(
+    std::size_t count, std::size_t jobs, const std::function<ScalePoint(std::size_t)>& predict,
+    const WorkersProgress& progress = {});
+
 /// Node counts from "1,2,4", "2..16" (doubling), or both joined by commas. Throws ConfigError.
 [[nodiscard]] std::vector<std::int64_t> parse_nodes(const std::string& text);
 
 [[nodiscard]] std::string scale_text(const std::vector<ScaleRow>& rows, double threshold);
-[[nodiscard]] std::string scale_json(const std::vector<ScaleRow>& rows, double threshold);
+struct Elasticities;
+/// With what to buy next, if it was asked for.
+[[nodiscard]] std::string scale_json(const std::vector<ScaleRow>& rows, double threshold,
+                                     const Elasticities* next = nullptr);
 [[nodiscard]] std::string scale_csv(const std::vector<ScaleRow>& rows);
 
 }  // namespace foretrain

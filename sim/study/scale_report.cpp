@@ -3,9 +3,38 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/study/elasticity.hpp"
 #include "sim/study/scale.hpp"
 
 namespace foretrain {
+namespace {
+
+nlohmann::ordered_json json_of(const Elasticities& next) {
+  nlohmann::ordered_json json = {{"nodes", next.base.nodes}, {"gpus", next.base.gpus}};
+  if (!next.base.is_valid()) {
+    json["refused"] = next.base.refusal;
+    return json;
+  }
+  json["step_time_s"] = next.base.step_time.value;
+  json["changes"] = nlohmann::ordered_json::array();
+  for (const Elasticity& row : next.rows) {
+    nlohmann::ordered_json out = {{"what_if", row.what_if}};
+    if (row.is_valid()) {
+      out["step_time_s"] = row.step_time.value;
+      out["change"] = row.change;
+      out["elasticity"] = row.elasticity;
+      if (!row.possible.empty()) {
+        out["possible"] = row.possible;
+      }
+    } else {
+      out["refused"] = row.refusal;
+    }
+    json["changes"].push_back(out);
+  }
+  return json;
+}
+
+}  // namespace
 
 std::string scale_text(const std::vector<ScaleRow>& rows, double threshold) {
   std::string text = fmt::format("{:>6} {:>7} {:>11} {:>13} {:>10}  {}\n", "nodes", "GPUs",
@@ -32,7 +61,8 @@ std::string scale_text(const std::vector<ScaleRow>& rows, double threshold) {
   return text;
 }
 
-std::string scale_json(const std::vector<ScaleRow>& rows, double threshold) {
+std::string scale_json(const std::vector<ScaleRow>& rows, double threshold,
+                       const Elasticities* next) {
   nlohmann::ordered_json json = {{"threshold", threshold}, {"points", nlohmann::json::array()}};
   for (const ScaleRow& row : rows) {
     const ScalePoint& point = row.point;
@@ -54,6 +84,9 @@ std::string scale_json(const std::vector<ScaleRow>& rows, double threshold) {
       out["refused"] = point.refusal;
     }
     json["points"].push_back(out);
+  }
+  if (next != nullptr) {
+    json["elasticities"] = json_of(*next);
   }
   return json.dump(2) + "\n";
 }

@@ -45,7 +45,7 @@ struct ThirdParty {
   std::array<std::string_view, 6> folders;
 };
 
-constexpr std::array<ThirdParty, 8> kThirdParties = {{
+constexpr std::array<ThirdParty, 9> kThirdParties = {{
     {"simgrid/", {"sim/engine"}},
     {"xbt/", {"sim/engine"}},
     {"toml++/", {"sim/config"}},
@@ -54,6 +54,7 @@ constexpr std::array<ThirdParty, 8> kThirdParties = {{
     {"Eigen/", {"validation", "validation/trainer"}},
     {"unsupported/Eigen/", {"validation"}},
     {"CLI/", {"sim/cli", "validation/trainer"}},
+    {"SQLiteCpp/", {"sim/study"}},
     {"gloo/", {"validation/trainer"}},
 }};
 

@@ -25,6 +25,8 @@ constexpr int kWarmUp = 2;
 
 // Rates about the predicted break-even, where those of the selection are further away than that.
 constexpr double kAbout = 1.25;
+// Where compression pays at all of them: as much as two cores can send and receive, about.
+constexpr BytesPerSecond kFastest{1e9};
 
 class Validator {
  public:
@@ -85,6 +87,9 @@ class Validator {
     std::vector<Setting> more;
     for (const BreakEven& one : break_evens_of(as_predicted)) {
       if (!one.predicted) {
+        if (one.pays_predicted) {
+          add_pair(one.model, kFastest, more);
+        }
         continue;
       }
       for (const double factor : {1 / kAbout, kAbout}) {

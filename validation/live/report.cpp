@@ -71,8 +71,12 @@ std::vector<BreakEven> break_evens_of(const std::vector<LiveResult>& results) {
       }
     }
     if (measured.size() > 1) {
-      found.push_back(
-          {std::string(model.name), break_even(measured), break_even(std::move(predicted))});
+      const auto is_slower = [](const RatePair& a, const RatePair& b) { return a.rate < b.rate; };
+      const RatePair fastest = *std::max_element(measured.begin(), measured.end(), is_slower);
+      const RatePair said = *std::max_element(predicted.begin(), predicted.end(), is_slower);
+      found.push_back({std::string(model.name), break_even(measured), break_even(predicted),
+                       fastest.rate, fastest.compressed < fastest.plain,
+                       said.compressed < said.plain});
     }
   }
   return found;

@@ -28,6 +28,10 @@ struct BreakEven {
   std::string model;
   std::optional<BytesPerSecond> measured;
   std::optional<BytesPerSecond> predicted;
+  BytesPerSecond fastest;  ///< link that was tried; without a break-even it pays on that one, too,
+                           ///< or on none
+  bool pays_measured = false;  ///< on the fastest link
+  bool pays_predicted = false;
   /// predicted / measured - 1, where both are there.
   [[nodiscard]] std::optional<double> error() const;
 };

@@ -37,15 +37,21 @@ std::string errors_line(const std::string& name, const LiveErrors& errors) {
                      errors.tau ? fmt::format("{:.2f}", *errors.tau) : "-");
 }
 
-std::string megabits(const std::optional<BytesPerSecond>& rate) {
-  return rate ? fmt::format("{:.0f} Mbit/s", rate->value * 8 / 1e6) : "none in range";
+std::string break_even_text(const std::optional<BytesPerSecond>& rate, BytesPerSecond fastest,
+                            bool pays) {
+  const auto megabits = [](BytesPerSecond one) { return one.value * 8 / 1e6; };
+  if (rate) {
+    return fmt::format("{:.0f} Mbit/s", megabits(*rate));
+  }
+  return pays ? fmt::format("over {:.0f} Mbit/s", megabits(fastest)) : "none that was tried";
 }
 
 std::string break_even_lines(const LiveReport& report) {
   std::string text;
   for (const BreakEven& one : report.break_evens) {
-    text += fmt::format("  {:<12} measured {:>14}   predicted {:>14}   {}\n", one.model,
-                        megabits(one.measured), megabits(one.predicted),
+    text += fmt::format("  {:<12} measured {:>19}   predicted {:>19}   {}\n", one.model,
+                        break_even_text(one.measured, one.fastest, one.pays_measured),
+                        break_even_text(one.predicted, one.fastest, one.pays_predicted),
                         one.error() ? fmt::format("{:+.1f} %", 100 * *one.error()) : "-");
   }
   return text;

@@ -188,7 +188,14 @@ done
 
 while ((${#rank_of[@]} > 0)); do
   code=0
+  ended=
   wait -n -p ended "${!rank_of[@]}" || code=$?
+  if [[ -z $ended ]]; then # one had ended before wait began to look
+    ended=${!rank_of[*]}
+    ended=${ended%% *}
+    code=0
+    wait "$ended" || code=$?
+  fi
   rank=${rank_of[$ended]}
   if ((code != 0)); then
     [[ ! -s $folder/stderr-$rank ]] || cat "$folder/stderr-$rank" >&2

@@ -1,6 +1,6 @@
-// What one rank of a pipeline stage computes for a micro-batch: the embedding where the stage is
-// the first, its layers, the head and the loss where it is the last. SPDX-License-Identifier:
-// Apache-2.0
+// What one rank of a pipeline stage computes for a micro-batch: the embedding where it is the
+// first stage, its layers, and the head and the loss where it is the last.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

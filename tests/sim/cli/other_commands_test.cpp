@@ -148,8 +148,8 @@ TEST_CASE("list prints every file of the catalogues and every row of the tables"
   const Outcome all = command_line({"list"});
   CHECK(all.code == cli::kGood);
   CHECK(all.talk.empty());
-  for (const char* folder :
-       {"/models", "/platforms/clusters", "/platforms/gpus", "/strategies/stacks"}) {
+  for (const char* folder : {"/models", "/platforms/clusters", "/platforms/gpus",
+                             "/platforms/reliability", "/strategies/stacks"}) {
     for (const std::string& name : config::names_in(kRoot + folder)) {
       CHECK(has(all.out, "\n  " + name + " "));
     }
@@ -249,6 +249,52 @@ TEST_CASE("a batch that grows with the nodes keeps more of its efficiency", "[cl
                                         "--set", "parallel.tensor=12"});
     CHECK(odd.code == cli::kConditionFailed);
     CHECK(has(odd.out, "global_batch 8 cannot be scaled from 3 to 4 nodes"));
+  }
+}
+
+TEST_CASE("scale says what to buy next at the knee, or where it is asked", "[cli]") {
+  const SmallRun small;
+  const auto next = [&](const std::vector<std::string>& options) {
+    return Json::parse(small("scale", with(options, {"--jobs", "2", "--format", "json"})).out)
+        .at("elasticities");
+  };
+  const Json knee = next({"--nodes", "1,2,4"});  // two nodes are past it
+  CHECK(knee.at("nodes") == 2);
+  CHECK(knee.at("changes").size() == 9);
+  CHECK(next({"--nodes", "1,2,4", "--at", "4"}).at("nodes") == 4);
+  CHECK(next({"--nodes", "1"}).at("nodes") == 1);  // without a knee the largest size
+  for (const Json& change : knee.at("changes")) {
+    if (change.contains("step_time_s") && !change.contains("possible")) {
+      // The same change, simulated by itself.
+      const Outcome alone = small("simulate", {"--format", "json", "--set", "nodes=2", "--what-if",
+                                               change.at("what_if").get<std::string>()});
+      CHECK(Json::parse(alone.out).at("step_time_s") == change.at("step_time_s"));
+      CHECK(change.at("change") <= 1e-9);  // better hardware is not slower here
+    }
+  }
+  CHECK_FALSE(Json::parse(small("scale", {"--nodes", "1", "--jobs", "1", "--format", "json",
+                                          "--no-elasticities"})
+                              .out)
+                  .contains("elasticities"));
+}
+
+TEST_CASE("a report says what was changed of the hardware", "[cli]") {
+  const SmallRun small;
+  const std::vector<std::string> change = {"--what-if", "hbm=+50%,nic=400Gb/s"};
+  for (const char* command : {"simulate", "scale", "memory"}) {
+    const Outcome outcome =
+        small(command, std::string(command) == "scale" ? with(change, {"--nodes", "1"}) : change);
+    CHECK(outcome.code == cli::kGood);
+    CHECK(has(outcome.out, "what if hbm=+50%: memory_rate 1.55 TB/s -> 2.33 TB/s"));
+    CHECK(has(outcome.out, "what if nic=400Gb/s: fabric.rate 25 GB/s -> 50 GB/s"));
+  }
+  SECTION("and a study refuses to have its own range changed") {
+    const Outcome outcome = small("scale", {"--nodes", "1", "--what-if", "nodes=2"});
+    CHECK(outcome.code == cli::kBadInput);
+    CHECK(has(outcome.talk, "the number of nodes is what --nodes gives"));
+  }
+  SECTION("and mistakes end with 2") {
+    CHECK(small("simulate", {"--what-if", "nvlnk=2x"}).code == cli::kBadInput);
   }
 }
 

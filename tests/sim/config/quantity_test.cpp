@@ -53,13 +53,14 @@ TEST_CASE("rates are bytes or, with a lower-case b, bits each second", "[config]
                          {"1.6 Tb/s", 200e9}});
 }
 
-TEST_CASE("times go from nanoseconds to hours", "[config]") {
+TEST_CASE("times go from nanoseconds to days", "[config]") {
   check<Seconds>({{"2 ns", 2 * 1e-9},
                   {"5 us", 5 * 1e-6},
                   {"4 ms", 4 * 1e-3},
                   {"13.75 s", 13.75},
                   {"2 min", 120},
-                  {"3 h", 10800}});
+                  {"3 h", 10800},
+                  {"54 d", 4665600}});
 }
 
 TEST_CASE("work is FLOP and a compute rate FLOP/s, from kilo to exa", "[config]") {

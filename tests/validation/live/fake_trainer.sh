@@ -16,22 +16,24 @@ done
 ((FORETRAIN_RANK == 0)) || exit 0
 
 kernels() {
-  echo 'kernel,op_detail,m,n,k,batch,seq_length,heads,head_dim,memory_op,bytes,time_us'
+  echo 'kernel,op_detail,m,n,k,dtype,layout,batch,seq_length,heads,head_dim,memory_op,bytes,time_us'
   local m n k
   for m in 128 512 1024; do
     for n in 256 512; do
       for k in 256 1024; do
-        echo "gemm,,$m,$n,$k,,,,,,,$((2 * m * n * k / 50000))" # 50 GFLOP/s are 50,000 FLOP/us
+        # 50 GFLOP/s are 50,000 FLOP/us.
+        echo "gemm,linear,$m,$n,$k,fp32,TN,,,,,,,$((2 * m * n * k / 50000))"
+        echo "gemm,weights,$m,$n,$k,\"fp32 in, fp32 out\",NT,,,,,,,$((2 * m * n * k / 50000))"
       done
     done
   done
-  # Half of the full square forward, 2.5 times as much backward: 50 and 125 FLOP per byte of 33.5 MB.
-  echo 'attention fwd,,,,,8,128,4,64,,,1342'
-  echo 'attention bwd,,,,,8,128,4,64,,,3355'
+  # Half of the full square: 67 MFLOP forward, 2.5 times as many backward.
+  echo 'attention fwd,,,,,,,8,128,4,64,,,1342'
+  echo 'attention bwd,,,,,,,8,128,4,64,,,3355'
   # 10 GB/s are 10,000 B/us.
-  echo 'memory-bound,add,1024,1024,,,,,,streaming,12000000,1200'
-  echo 'memory-bound,layer_norm,1024,1024,,,,,,norm,8000000,800'
-  echo 'memory-bound,adamw,1000,1000,,,,,,,28000000,2800'
+  echo 'memory-bound,add,1024,1024,,,,,,,,streaming,12000000,1200'
+  echo 'memory-bound,layer_norm,1024,1024,,,,,,,,norm,8000000,800'
+  echo 'memory-bound,adamw,1000,1000,,,,,,,,,28000000,2800'
 }
 
 # 0.98 of the links' rate, or 1 GB/s, and 100 us.

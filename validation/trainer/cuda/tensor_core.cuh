@@ -2,13 +2,13 @@
 // instructions whose register layouts are documented (mma.m16n8k16, ldmatrix): the result of one
 // product becomes the left side of the next without a way through memory, which nvcuda::wmma cannot
 // promise.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Lane l of a warp holds, with g = l / 4 and t = l % 4:
 //   left side  (16 x 16): a[0]: row g,     columns 2t, 2t + 1;  a[2]: the same, columns + 8
 //                         a[1]: row g + 8, columns 2t, 2t + 1;  a[3]: the same, columns + 8
 //   right side (16 x 8):  b[0]: rows 2t, 2t + 1, column g;      b[1]: the same, rows + 8
 //   result     (16 x 8):  c[0], c[1]: row g, columns 2t, 2t + 1;  c[2], c[3]: row g + 8
-// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

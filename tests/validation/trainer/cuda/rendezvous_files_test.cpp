@@ -1,3 +1,4 @@
+// Files through which ranks hand each other what NCCL needs to begin.
 // SPDX-License-Identifier: Apache-2.0
 #include "validation/trainer/cuda/rendezvous_files.hpp"
 
