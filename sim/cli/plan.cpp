@@ -41,7 +41,7 @@ struct Options {
 
 constexpr std::int64_t kUsualSequence = 4096;
 // Tokens of a step: what Llama-2 was trained with (Touvron et al. 2023, section 2.2).
-constexpr std::int64_t kUsualBatchTokens = 4 * 1024 * 1024;
+constexpr std::int64_t kUsualBatchTokens = std::int64_t{4} * 1024 * 1024;
 
 bool has_flash(const Cluster& cluster, FlashVersion version) {
   const auto kinds = cluster.kinds();

@@ -240,8 +240,8 @@ Bytes guess_memory(const Run& run, const StageShape& shape) {
     bytes += layer.kept * (static_cast<double>(shape.num_layers_of(kind)) * in_flight(run));
   }
   if (shape.has_head) {
-    const double rows = static_cast<double>(run.training.micro_batch) *
-                        static_cast<double>(run.training.sequence_length / run.parallel.context);
+    const std::int64_t tokens = run.training.sequence_length / run.parallel.context;
+    const double rows = static_cast<double>(run.training.micro_batch) * static_cast<double>(tokens);
     bytes += Bytes(6) * (rows * static_cast<double>(run.model.vocabulary) /
                          static_cast<double>(run.parallel.tensor));
   }

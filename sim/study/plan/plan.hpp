@@ -92,7 +92,7 @@ using PredictSets = std::function<PlanPoint(const std::vector<std::string>& sets
 struct NodeChoice;
 /// With which nodes to use, where they are unlike.
 [[nodiscard]] std::string plan_json(const Plan& plan, const Run& run, const PlanOptions& options,
-                                    const std::vector<NodeChoice>& nodes = {});
+                                    const std::vector<NodeChoice>& nodes);
 [[nodiscard]] std::string plan_csv(const Plan& plan);
 
 }  // namespace foretrain

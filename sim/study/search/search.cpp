@@ -162,7 +162,10 @@ class Search {
 
   // The value of the last place of the list; nothing beats an empty place.
   [[nodiscard]] double last_place() const {
-    return values_.size() < options_.top ? kNever : *std::next(values_.begin(), last_index());
+    if (values_.size() < options_.top) {
+      return kNever;
+    }
+    return *std::next(values_.begin(), last_index());
   }
   [[nodiscard]] std::ptrdiff_t last_index() const {
     return static_cast<std::ptrdiff_t>(options_.top) - 1;
@@ -174,8 +177,14 @@ class Search {
   std::vector<Open> next_batch() {
     std::vector<Open> batch;
     while (batch.size() < kBatch && !is_time_up()) {
-      const double quick = next_ < open_.size() ? open_[next_].least : kNever;
-      const double refined = refined_.empty() ? kNever : refined_.top().least;
+      double quick = kNever;
+      if (next_ < open_.size()) {
+        quick = open_[next_].least;
+      }
+      double refined = kNever;
+      if (!refined_.empty()) {
+        refined = refined_.top().least;
+      }
       if (std::min(quick, refined) == kNever || std::min(quick, refined) > last_place()) {
         break;
       }

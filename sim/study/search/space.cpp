@@ -201,7 +201,7 @@ Run assembled(const RunFile& file, config::Sources& sources, const Catalogue& ca
 
 }  // namespace
 
-SearchSpace::SearchSpace(RunFile file, config::Sources& sources, const Catalogue& catalogue,
+SearchSpace::SearchSpace(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
                          const std::string& directory, FixedChoices fixed)
     : SearchSpace(file, assembled(file, sources, catalogue, directory), std::move(fixed)) {}
 

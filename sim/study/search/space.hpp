@@ -63,7 +63,7 @@ struct FixedChoices {
 class SearchSpace {
  public:
   /// Loads what the file names, and checks nothing of its layout. Throws ConfigError.
-  SearchSpace(RunFile file, config::Sources& sources, const Catalogue& catalogue,
+  SearchSpace(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
               const std::string& directory, FixedChoices fixed = {});
   /// Of a run that needs no files: `file` says where its keys stand.
   SearchSpace(RunFile file, Run base, FixedChoices fixed = {});

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/core/error.hpp"
+#include "sim/study/plan/mixed.hpp"
 #include "sim/study/simulate.hpp"
 #include "tests/support/catch.hpp"
 
@@ -235,7 +236,7 @@ TEST_CASE("a plan is printed as text, JSON and CSV", "[study]") {
   CHECK(text.find("to buy       ") != std::string::npos);
   CHECK(text.find("stops paying at ") != std::string::npos);
   CHECK(std::count(text.begin(), text.end(), '\n') < 40);  // a screen
-  const auto json = nlohmann::json::parse(plan_json(result, run, options));
+  const auto json = nlohmann::json::parse(plan_json(result, run, options, {}));
   CHECK(json.at("sizes").size() == result.rows.size());
   CHECK(json.at("choice") == *result.choice);
   CHECK(json.at("sizes")[0].at("dollars") == *result.rows[0].bill.dollars);
