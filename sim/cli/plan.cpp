@@ -162,7 +162,7 @@ EconomicsChoice read_choice(const Options& options) {
       into = amount_of<double>(option, text, parse, expected);
     }
   };
-  read("--price", options.price, parse_price, "a price such as \"$2.5/h\"", choice.price);
+  read("--price", options.price, parse_hourly_price, "a price such as \"$2.5/h\"", choice.price);
   read("--load-power", options.load, parse_power, "a power such as \"700 W\"", choice.load);
   read("--idle-power", options.idle, parse_power, "a power such as \"100 W\"", choice.idle);
   read("--host-power", options.host, parse_power, "a power such as \"350 W\"", choice.host);

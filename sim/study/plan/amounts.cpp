@@ -54,7 +54,7 @@ std::optional<double> parse_money(std::string_view text) {
   return parse_with(text.substr(1), kUnits);
 }
 
-std::optional<double> parse_price(std::string_view text) {
+std::optional<double> parse_hourly_price(std::string_view text) {
   constexpr Units<1> kUnits = {{{"/h", 1}}};
   if (!text.starts_with('$')) {
     return std::nullopt;

@@ -13,7 +13,7 @@ namespace foretrain {
 /// "$2M", "$1.5 k", "$900": US dollars.
 [[nodiscard]] std::optional<double> parse_money(std::string_view text);
 /// "$2.5/h": US dollars per GPU and hour.
-[[nodiscard]] std::optional<double> parse_price(std::string_view text);
+[[nodiscard]] std::optional<double> parse_hourly_price(std::string_view text);
 /// "30 d", "2 w", "12 h": days and weeks besides the times of a run file.
 [[nodiscard]] std::optional<Seconds> parse_period(std::string_view text);
 /// "700 W", "1.2 kW": watts.

@@ -62,7 +62,7 @@ Examples read_examples(Reader& reader) {
   for (Reader& table : reader.children("gpus")) {
     GpuExamples gpu;
     gpu.name = table.get<std::string>("name");
-    gpu.price = read_amount(table, "price", parse_price, "a price such as \"$2.50/h\"");
+    gpu.price = read_amount(table, "price", parse_hourly_price, "a price such as \"$2.50/h\"");
     gpu.load = read_amount(table, "load", parse_power, "a power such as \"700 W\"");
     gpu.idle = read_amount(table, "idle", parse_power, "a power such as \"100 W\"");
     gpu.host = read_amount(table, "host", parse_power, "a power such as \"350 W\"");

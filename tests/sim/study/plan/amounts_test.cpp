@@ -12,7 +12,7 @@ TEST_CASE("amounts are a number and a unit", "[study]") {
   CHECK(parse_money("$2M") == 2e6);
   CHECK(parse_money("$1.5 k") == 1500);
   CHECK(parse_money("$900") == 900);
-  CHECK(parse_price("$2.5/h") == 2.5);
+  CHECK(parse_hourly_price("$2.5/h") == 2.5);
   CHECK(parse_period("30 d")->value == 30.0 * 86400);
   CHECK(parse_period("2w")->value == 14.0 * 86400);
   CHECK(parse_period("12 h")->value == 12.0 * 3600);
@@ -27,7 +27,7 @@ TEST_CASE("amounts without their unit, or below zero, are none", "[study]") {
     CHECK_FALSE(parse_money(text));
   }
   for (const char* text : {"2.5", "$2.5", "2.5/h", "$/h", "$2.5 per hour"}) {
-    CHECK_FALSE(parse_price(text));
+    CHECK_FALSE(parse_hourly_price(text));
   }
   for (const char* text : {"", "30", "d", "30 dd", "-1 d", "nan d", "30 W"}) {
     CHECK_FALSE(parse_period(text));
