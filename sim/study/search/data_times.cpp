@@ -2,7 +2,6 @@
 #include "sim/study/search/data_times.hpp"
 
 #include <algorithm>
-#include <functional>
 
 #include "strategies/parallel/expert.hpp"
 
@@ -15,6 +14,9 @@ bool overlaps_sums(const Run& run, const Holders& holders) {
          (run.parallel.zero == 3 ? run.sharding.overlap_gradients.value_or(true)
                                  : overlaps_gradients(run));
 }
+
+// Each flow carries whole bytes; a link is not crossed by more flows of one collective than this.
+constexpr double kMostLost = 4096;
 
 /// Parameters of a block: with gradients, and as ZeRO gathers them.
 struct BlockData {
@@ -96,9 +98,29 @@ class Times {
     return block.trained;
   }
 
+  // All groups of the stage that differ in their members on a node do the same at a time. They
+  // begin together: what splits a layer waits for one another in it.
+  [[nodiscard]] double shared_rate(CollectiveKind kind, std::uint32_t slot) {
+    const bool is_dense = slot < kExpertGroup;
+    if (!is_dense || layout_.tensor == 1 || costs_.has_links_for_each() ||
+        costs_.has_unlike_devices()) {
+      return 0;
+    }
+    std::vector<std::vector<DeviceId>> groups;
+    groups.reserve(layout_.tensor);
+    for (std::size_t tensor = 0; tensor < layout_.tensor; ++tensor) {
+      groups.push_back(devices_of(run_, layout_, {tensor, place_.data, place_.stage}, slot));
+    }
+    return costs_.shared_seconds_per_byte(kind, groups);
+  }
+
   [[nodiscard]] Seconds collective(CollectiveKind kind, std::uint32_t slot, Bytes payload,
                                    bool is_by_bytes) {
     const std::vector<DeviceId> devices = devices_of(run_, layout_, place_, slot);
+    const double shared = shared_rate(kind, slot);
+    if (shared > costs_.seconds_per_byte(kind, devices)) {
+      return Seconds(std::max(0.0, payload.value - kMostLost) * shared);
+    }
     return is_by_bytes ? Seconds(payload.value * costs_.seconds_per_byte(kind, devices))
                        : costs_.collective(kind, payload, devices);
   }

@@ -34,27 +34,50 @@ std::vector<Choice<Recompute>> recompute_names() {
   return names;
 }
 
-bool is_list(Reader& reader, std::string_view key) {
-  const auto tree = reader.maybe_tree(key);
-  return tree && std::holds_alternative<config::Array>(tree->data);
+const config::Value* find(const config::Value& in, std::string_view key) {
+  for (const config::Entry& entry : *in.table()) {
+    if (entry.key == key) {
+      return &entry.value;
+    }
+  }
+  return nullptr;
 }
 
-void read_numbers(Reader& reader, std::string_view key, FixedChoices& fixed) {
+/// What was assigned to the keys of one table.
+class Assigned {
+ public:
+  Assigned(const config::Value& root, Reader reader)
+      : table_(find(root, reader.path())), reader_(std::move(reader)) {}
+
+  [[nodiscard]] bool is_list(std::string_view key) const {
+    const config::Value* value = find(*table_, key);
+    return value != nullptr && std::holds_alternative<config::Array>(value->data);
+  }
+  [[nodiscard]] Reader& reader() { return reader_; }
+
+ private:
+  const config::Value* table_;
+  Reader reader_;
+};
+
+void read_numbers(Assigned& table, std::string_view key, FixedChoices& fixed) {
+  Reader& reader = table.reader();
   if (!reader.has(key)) {
     return;
   }
   constexpr config::Range kRange{0, 10'000'000};
   fixed.numbers[reader.path() + "." + std::string(key)] =
-      is_list(reader, key) ? reader.counts(key, kRange)
-                           : std::vector<std::int64_t>{reader.count(key, kRange)};
+      table.is_list(key) ? reader.counts(key, kRange)
+                         : std::vector<std::int64_t>{reader.count(key, kRange)};
 }
 
 template <class T>
-void read_words(Reader& reader, std::string_view key, const std::vector<Choice<T>>& choices,
+void read_words(Assigned& table, std::string_view key, const std::vector<Choice<T>>& choices,
                 std::optional<std::vector<T>>& into) {
+  Reader& reader = table.reader();
   if (reader.has(key)) {
-    into = is_list(reader, key) ? reader.choices<T>(key, choices)
-                                : std::vector<T>{reader.choice<T>(key, choices)};
+    into = table.is_list(key) ? reader.choices<T>(key, choices)
+                              : std::vector<T>{reader.choice<T>(key, choices)};
   }
 }
 
@@ -92,17 +115,19 @@ FixedChoices read_fixed(config::Sources& sources, const std::vector<std::string>
   }
   config::Diagnostics diagnostics;
   Reader reader(root, "", diagnostics);
-  if (auto parallel = reader.maybe_child("parallel")) {
+  if (auto child = reader.maybe_child("parallel")) {
+    Assigned parallel(root, std::move(*child));
     for (const std::string_view key : kParallelNumbers) {
-      read_numbers(*parallel, key, fixed);
+      read_numbers(parallel, key, fixed);
     }
-    read_words(*parallel, "schedule", schedule_names(), fixed.schedules);
-    parallel->finish();
+    read_words(parallel, "schedule", schedule_names(), fixed.schedules);
+    parallel.reader().finish();
   }
-  if (auto training = reader.maybe_child("training")) {
-    read_numbers(*training, "micro_batch", fixed);
-    read_words(*training, "recompute", recompute_names(), fixed.recomputes);
-    training->finish();
+  if (auto child = reader.maybe_child("training")) {
+    Assigned training(root, std::move(*child));
+    read_numbers(training, "micro_batch", fixed);
+    read_words(training, "recompute", recompute_names(), fixed.recomputes);
+    training.reader().finish();
   }
   if (auto offload = reader.maybe_child("offload")) {
     read_offloads(std::move(*offload), fixed);

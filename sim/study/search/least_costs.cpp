@@ -65,6 +65,9 @@ bool looks_alike_everywhere(const Run& run) {
          run.variation.link_capacities.empty();
 }
 
+// A payload so large that nothing but its bytes counts, and larger than any.
+constexpr Bytes kHuge{1e12};
+
 // The engine carries whole bytes.
 Bytes whole(Bytes bytes) { return Bytes(std::floor(bytes.value)); }
 
@@ -211,12 +214,42 @@ Seconds LeastCosts::collective(CollectiveKind kind, Bytes payload,
 }
 
 double LeastCosts::seconds_per_byte(CollectiveKind kind, const std::vector<DeviceId>& devices) {
-  constexpr Bytes kHuge{1e12};
   return collective(kind, kHuge, devices) / Seconds(1) / kHuge.value;
 }
 
+bool LeastCosts::has_links_for_each() const {
+  const auto kinds = machine_->cluster().kinds();
+  return std::all_of(kinds.begin(), kinds.end(), [](const Cluster* kind) {
+    return kind->nics_per_node >= kind->gpus_per_node && kind->node_wiring->name() == "nvswitch";
+  });
+}
+
+double LeastCosts::shared_seconds_per_byte(CollectiveKind kind,
+                                           const std::vector<std::vector<DeviceId>>& groups) {
+  const auto [place, is_new] =
+      shared_.try_emplace({kind, groups.size(), pattern(groups.front())}, 0.0);
+  if (!is_new) {
+    return place->second;
+  }
+  std::map<LinkId, Bytes> loads;
+  for (const std::vector<DeviceId>& group : groups) {
+    for (const FlowPhase& phase : costs_.collective(kind, kHuge, group).phases) {
+      for (const Flow& flow : phase.flows) {
+        for (const LinkId link : flow.links) {
+          loads[link] += flow.bytes;
+        }
+      }
+    }
+  }
+  Seconds longest(0);
+  for (const auto& [link, load] : loads) {
+    longest = std::max(longest, load / machine_->network().links[link.index()].capacity);
+  }
+  place->second = longest.value / kHuge.value;
+  return place->second;
+}
+
 LeastMessage LeastCosts::message(DeviceId from, DeviceId to) {
-  constexpr Bytes kHuge{1e12};
   const FlowSchedule schedule = costs_.point_to_point(kHuge, from, to);
   LeastMessage message;
   for (const FlowPhase& phase : schedule.phases) {
@@ -227,7 +260,6 @@ LeastMessage LeastCosts::message(DeviceId from, DeviceId to) {
 }
 
 double LeastCosts::host_seconds_per_byte(DeviceId device, CopyDirection direction) const {
-  constexpr Bytes kHuge{1e12};
   return least_time(costs_.host_copy(device, direction, kHuge)).value / kHuge.value;
 }
 

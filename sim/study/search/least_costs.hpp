@@ -61,6 +61,13 @@ class LeastCosts {
   /// Seconds for each byte of payload, however much it is: what a collective of 1 TB takes, over
   /// its bytes. Larger payloads are never slower by the byte.
   [[nodiscard]] double seconds_per_byte(CollectiveKind kind, const std::vector<DeviceId>& devices);
+  /// The same of several groups that do as much at a time: their bytes share the links that they
+  /// have in common, and the last of them to end is told.
+  [[nodiscard]] double shared_seconds_per_byte(CollectiveKind kind,
+                                               const std::vector<std::vector<DeviceId>>& groups);
+  /// Whether GPUs of a node have NICs and ports of their own: groups that differ in their members
+  /// on every node then have no link of it in common.
+  [[nodiscard]] bool has_links_for_each() const;
   [[nodiscard]] LeastMessage message(DeviceId from, DeviceId to);
   [[nodiscard]] double host_seconds_per_byte(DeviceId device, CopyDirection direction) const;
 
@@ -81,6 +88,7 @@ class LeastCosts {
   bool has_unlike_devices_;
   std::map<std::vector<std::uint32_t>, std::uint32_t> patterns_;
   std::map<std::tuple<CollectiveKind, Bytes, std::uint32_t>, Seconds> collectives_;
+  std::map<std::tuple<CollectiveKind, std::size_t, std::uint32_t>, double> shared_;
 };
 
 }  // namespace foretrain
