@@ -15,7 +15,7 @@
 #include <cuda_runtime.h>
 #include <functional>
 
-// The names are CUDA's. NOLINTBEGIN
+// NOLINTBEGIN: CUDA's names.
 #undef __global__
 #undef __device__
 #undef __host__
