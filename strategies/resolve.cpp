@@ -1,6 +1,8 @@
 // Loads what a run file names and checks the run across fields. Every message names the keys of
 // both sides and, where it can, a value that would do.
 // SPDX-License-Identifier: Apache-2.0
+#include "strategies/resolve.hpp"
+
 #include <utility>
 
 #include "sim/config/catalogue.hpp"
@@ -316,9 +318,8 @@ std::unique_ptr<Machine> build_machine(const Run& run) {
   return machine;
 }
 
-Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
-            const std::string& directory) {
-  Diagnostics diagnostics;
+Run assemble(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+             const std::string& directory, Diagnostics& diagnostics) {
   Run run;
   if (file.inline_model) {
     run.model = *file.inline_model;
@@ -349,12 +350,29 @@ Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& cata
   run.compression = file.compression;
   run.generation = file.generation;
   run.measured = file.measured;
-  if (diagnostics.empty()) {
-    Check(file, run, diagnostics).all();
-  }
-  if (diagnostics.empty() && !(file.variation.gpus.empty() && file.variation.links.empty())) {
+  return run;
+}
+
+void check(const RunFile& file, const Run& run, Diagnostics& diagnostics) {
+  Check(file, run, diagnostics).all();
+}
+
+void place_variation(const RunFile& file, Run& run, Diagnostics& diagnostics) {
+  if (!(file.variation.gpus.empty() && file.variation.links.empty())) {
     resolve_variation(file.variation_places, *build_machine(run),
                       static_cast<std::size_t>(run.num_gpus()), run.variation, diagnostics);
+  }
+}
+
+Run resolve(const RunFile& file, config::Sources& sources, const Catalogue& catalogue,
+            const std::string& directory) {
+  Diagnostics diagnostics;
+  Run run = assemble(file, sources, catalogue, directory, diagnostics);
+  if (diagnostics.empty()) {
+    check(file, run, diagnostics);
+  }
+  if (diagnostics.empty()) {
+    place_variation(file, run, diagnostics);
   }
   diagnostics.throw_if_any();
   return run;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sim/engine/engine.hpp"
+#include "sim/report/prediction.hpp"
 #include "sim/study/goodput/reliability.hpp"
 #include "strategies/plan.hpp"
 
@@ -57,8 +58,10 @@ std::function<int()> add_check(CLI::App& app, Console& console);
 std::function<int()> add_explain(CLI::App& app, Console& console);
 std::function<int()> add_list(CLI::App& app, Console& console);
 std::function<int()> add_scale(CLI::App& app, Console& console);
+std::function<int()> add_plan(CLI::App& app, Console& console);
 std::function<int()> add_goodput(CLI::App& app, Console& console);
 std::function<int()> add_sweep(CLI::App& app, Console& console);
+std::function<int()> add_search(CLI::App& app, Console& console);
 std::function<int()> add_compress(CLI::App& app, Console& console);
 std::function<int()> add_validate(CLI::App& app, Console& console);
 std::function<int()> add_collective(CLI::App& app, Console& console);
@@ -66,12 +69,15 @@ std::function<int()> add_calibrate(CLI::App& app, Console& console);
 
 /// The options that name a run, shared by all commands that take one.
 struct RunOptions {
-  std::string file;
-  std::vector<std::string> sets;
-  std::string what_if;       ///< changes of hardware, made after the sets
-  std::string more_what_if;  ///< those of a study, made after them
+  std::string file = {};
+  std::vector<std::string> sets = {};
+  std::string what_if = {};       ///< changes of hardware, made after the sets
+  std::string more_what_if = {};  ///< those of a study, made after them
+  std::string text = {};          ///< what is read instead of the file, if anything
 };
 void add_run_options(CLI::App& app, RunOptions& options);
+/// --set and --what-if.
+void add_change_options(CLI::App& app, RunOptions& options);
 /// --set alone.
 CLI::Option* add_set_option(CLI::App& app, RunOptions& options);
 
@@ -82,16 +88,22 @@ void add_format_option(CLI::App& app, std::string& format,
 /// A run with every text that was read for it.
 struct LoadedRun {
   config::Sources sources;
+  RunFile file;  ///< with all sets and changes
   Run run;
   std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
-  std::vector<std::string> changes;  ///< what --what-if changed, for people
+  std::vector<std::string> changes;                 ///< what --what-if changed, for people
 };
+/// The folder that a run's relative paths start from.
+[[nodiscard]] std::string directory_of(const RunOptions& options);
 /// What the run file, the sets and the changes of hardware say, before the files that they name are
 /// read; `changes` is told what the latter changed. Throws ConfigError.
 [[nodiscard]] RunFile read_run_file(const RunOptions& options, config::Sources& sources,
                                     std::vector<std::string>* changes = nullptr);
 /// Reads the run file, applies the sets and changes of hardware, resolves. Throws ConfigError.
 void load_run(const RunOptions& options, LoadedRun& loaded);
+
+/// Error bars from the errors of published runs, where that data file is there.
+void add_interval(const Run& run, Prediction& prediction);
 
 /// The folder of the data files: $FORETRAIN_DATA, else beside the installed program, else the
 /// sources that this program was built from.
@@ -102,10 +114,11 @@ void load_run(const RunOptions& options, LoadedRun& loaded);
 
 /// A line on the console when a simulation takes longer than a second, at most once a second.
 [[nodiscard]] Progress progress_on(Console& console);
-/// The same for a study: how many of its `total` pieces ("sizes") are done.
+/// Tells what it is given, likewise.
+[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
+/// The same for a study: how many of its `total` pieces ("sizes") are done; 0: it is not known how
+/// many there will be.
 [[nodiscard]] std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
                                                               const std::string& pieces);
-/// The same for any line of text.
-[[nodiscard]] std::function<void(const std::string&)> talk_on(Console& console);
 
 }  // namespace foretrain::cli

@@ -17,7 +17,9 @@ namespace {
 constexpr auto kCommands = std::to_array<Command>({
     {"simulate", "Predict one training step: time, MFU, breakdown, memory", add_simulate},
     {"memory", "Predict memory per GPU alone: does it fit?", add_memory},
+    {"search", "Find the best layouts of a run among all that there are, and prove it", add_search},
     {"scale", "Predict a range of sizes: where does adding nodes stop paying?", add_scale},
+    {"plan", "From model, tokens and platform to a decision: GPUs, layout, time, money, energy", add_plan},
     {"goodput", "Simulate a long run with failures: how much of the time trains?", add_goodput},
     {"sweep", "Predict every combination of values of any keys, kept in a journal", add_sweep},
     {"compress", "Predict what compressed communication brings, by method and bandwidth", add_compress},

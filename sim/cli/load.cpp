@@ -11,6 +11,7 @@
 
 #include "sim/cli/cli.hpp"
 #include "sim/study/what_if/what_if.hpp"
+#include "validation/residuals.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -41,6 +42,10 @@ std::string reliability_folder() { return data_root() + "/platforms/reliability"
 
 void add_run_options(CLI::App& app, RunOptions& options) {
   app.add_option("run", options.file, "Run file (TOML)")->required();
+  add_change_options(app, options);
+}
+
+void add_change_options(CLI::App& app, RunOptions& options) {
   (void)add_set_option(app, options);
   app.add_option("--what-if", options.what_if, what_if_help());
 }
@@ -58,13 +63,18 @@ void add_format_option(CLI::App& app, std::string& format, std::vector<std::stri
       ->capture_default_str();
 }
 
+std::string directory_of(const RunOptions& options) {
+  return fs::path(options.file).parent_path().string();
+}
+
 RunFile read_run_file(const RunOptions& options, config::Sources& sources,
                       std::vector<std::string>* changes) {
-  config::Value root = config::parse_toml(sources, options.file, config::read_file(options.file));
+  config::Value root = config::parse_toml(
+      sources, options.file, options.text.empty() ? config::read_file(options.file) : options.text);
   for (const std::string& assignment : options.sets) {
     config::apply_set(sources, root, assignment);
   }
-  const std::string directory = fs::path(options.file).parent_path().string();
+  const std::string directory = directory_of(options);
   for (const std::string& line : {options.what_if, options.more_what_if}) {
     if (!line.empty()) {
       auto more = apply_what_if(line, root, sources, find_catalogue(), directory);
@@ -81,12 +91,22 @@ RunFile read_run_file(const RunOptions& options, config::Sources& sources,
 }
 
 void load_run(const RunOptions& options, LoadedRun& loaded) {
-  const RunFile file = read_run_file(options, loaded.sources, &loaded.changes);
-  const std::string directory = fs::path(options.file).parent_path().string();
-  loaded.run = resolve(file, loaded.sources, find_catalogue(), directory);
-  if (file.reliability) {
-    loaded.reliability = goodput::load_reliability(loaded.sources, file.reliability,
+  loaded.file = read_run_file(options, loaded.sources, &loaded.changes);
+  const std::string directory = directory_of(options);
+  loaded.run = resolve(loaded.file, loaded.sources, find_catalogue(), directory);
+  if (loaded.file.reliability) {
+    loaded.reliability = goodput::load_reliability(loaded.sources, loaded.file.reliability,
                                                    reliability_folder(), directory);
+  }
+}
+
+// Error bars come from a data file that may not be there.
+void add_interval(const Run& run, Prediction& prediction) {
+  const std::string path = data_root() + "/validation/residuals.toml";
+  if (fs::exists(path)) {
+    config::Sources sources;
+    prediction.interval = validation::interval_of(run, prediction.step_time.seconds(),
+                                                  validation::load_residuals(sources, path));
   }
 }
 
@@ -122,19 +142,20 @@ Progress progress_on(Console& console) {
   };
 }
 
-std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
-                                                const std::string& pieces) {
-  return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
-    if (ticker.is_due()) {
-      ticker.tell(std::to_string(done) + " of " + std::to_string(total) + " " + pieces);
-    }
-  };
-}
-
 std::function<void(const std::string&)> talk_on(Console& console) {
   return [ticker = Ticker(console)](const std::string& text) mutable {
     if (ticker.is_due()) {
       ticker.tell(text);
+    }
+  };
+}
+
+std::function<void(std::size_t)> pieces_done_on(Console& console, std::size_t total,
+                                                const std::string& pieces) {
+  return [ticker = Ticker(console), total, pieces](std::size_t done) mutable {
+    if (ticker.is_due()) {
+      ticker.tell(std::to_string(done) + (total > 0 ? " of " + std::to_string(total) : "") + " " +
+                  pieces);
     }
   };
 }

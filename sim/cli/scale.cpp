@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/layouts.hpp"
 #include "sim/config/text.hpp"
 #include "sim/core/error.hpp"
 #include "sim/study/elasticity.hpp"
@@ -113,6 +114,17 @@ std::optional<Elasticities> what_to_buy(const Study& study, const std::vector<Sc
       pieces_done_on(console, elasticity_rows().size(), "changes of hardware"));
 }
 
+// On unlike nodes: which of them are worth using at that size, each in the best layout of a few.
+std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleRow>& rows) {
+  constexpr std::size_t kLayouts = 5;
+  const std::optional<std::int64_t> nodes = size_to_improve(study.options, rows);
+  if (!study.options.elasticities || !nodes) {
+    return {};
+  }
+  return choose_nodes(study.base, without_layout(study.options.run), *nodes, kLayouts,
+                      study.options.jobs);
+}
+
 void print(const Study& study, const std::vector<ScaleRow>& rows,
            const std::optional<Elasticities>& next, Console& console) {
   const Options& options = study.options;
@@ -134,6 +146,9 @@ void print(const Study& study, const std::vector<ScaleRow>& rows,
   console.out << scale_text(rows, options.threshold);
   if (next) {
     console.out << '\n' << elasticity_text(*next);
+  }
+  if (const auto nodes = which_nodes(study, rows); !nodes.empty()) {
+    console.out << '\n' << node_choices_text(nodes);
   }
 }
 

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/simulate.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -12,7 +11,6 @@
 #include "sim/cli/cli.hpp"
 #include "sim/core/error.hpp"
 #include "sim/report/trace.hpp"
-#include "validation/residuals.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -43,16 +41,6 @@ void write_trace_file(const Options& options, const Simulation& simulation) {
   file.flush();
   if (!file) {
     throw ConfigError({Diagnostic{options.trace, 0, 0, "--trace", "cannot be written", ""}});
-  }
-}
-
-// Error bars come from a data file that may not be there.
-void add_interval(const Run& run, Prediction& prediction) {
-  const std::string path = data_root() + "/validation/residuals.toml";
-  if (std::filesystem::exists(path)) {
-    config::Sources sources;
-    prediction.interval = validation::interval_of(run, prediction.step_time.seconds(),
-                                                  validation::load_residuals(sources, path));
   }
 }
 

@@ -36,11 +36,21 @@ FlopsPerSecond peak_of(const Run& run) {
   return sum / static_cast<double>(run.nodes);
 }
 
-/// Of the GPU with the least memory: stages are not told apart by where they run.
-Bytes memory_capacity(const Run& run) {
-  Bytes least = run.cluster.gpu.memory.value;
-  for (const Cluster* kind : run.cluster.kinds()) {
-    least = std::min(least, kind->gpu.memory.value);
+/// Of each body, the memory of the smallest GPU that one of its ranks is on.
+std::vector<Bytes> memory_of_bodies(const Run& run, const Program& program) {
+  const std::vector<const Cluster*> kinds = run.cluster.kinds();
+  const std::vector<std::int64_t> counts = run.cluster.nodes_of_kinds(run.nodes);
+  std::vector<Bytes> of_node;
+  for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
+    of_node.insert(of_node.end(), static_cast<std::size_t>(counts[kind]),
+                   kinds[kind]->gpu.memory.value);
+  }
+  std::vector<Bytes> least(program.bodies.size(),
+                           *std::max_element(of_node.begin(), of_node.end()));
+  const auto per_node = static_cast<std::size_t>(run.cluster.gpus_per_node);
+  for (const RankBinding& rank : program.ranks) {
+    Bytes& memory = least[rank.body.index()];
+    memory = std::min(memory, of_node[rank.device.index() / per_node]);
   }
   return least;
 }
@@ -83,9 +93,11 @@ std::string layout_of_text(const Run& run) {
 
 std::vector<RoleMemory> memory_of(const Run& run, const Program& program,
                                   const Timeline& timeline) {
+  const std::vector<Bytes> capacities = memory_of_bodies(run, program);
   std::vector<RoleMemory> memory;
   for (const Rank rank : representative_ranks(program)) {
-    memory.push_back({program.body_of(rank).name, memory_capacity(run),
+    memory.push_back({program.body_of(rank).name,
+                      capacities[program.ranks[rank.index()].body.index()],
                       memory_peak(memory_curve(program, timeline, rank))});
   }
   return memory;

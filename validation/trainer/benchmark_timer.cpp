@@ -135,7 +135,8 @@ std::vector<Tensor> BenchmarkArena::round(std::int64_t i,
     size += aligned(count);
   }
   const Tensor& memory = memory_.tensor();
-  FORETRAIN_ASSERT(size <= memory.count, "a kernel larger than its benchmark's memory");
+  FORETRAIN_ASSERT(0 < size && size <= memory.count,
+                   "a kernel that its benchmark has no memory for");
   std::int64_t first = i % (memory.count / size) * size;
   std::vector<Tensor> tensors;
   tensors.reserve(counts.size());

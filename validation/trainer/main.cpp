@@ -261,4 +261,10 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace foretrain::trainer
 
-int main(int argc, char** argv) { return foretrain::trainer::run(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return foretrain::trainer::run(argc, argv);
+  } catch (...) {  // what run() could not even tell
+    return foretrain::trainer::kOurFault;
+  }
+}

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validation/trainer/parameters.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
 #include <string_view>
+#include <thread>
 
 namespace foretrain::trainer {
 namespace {
@@ -83,10 +85,11 @@ float normal(std::uint64_t key, std::uint64_t counter) {
   return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v));
 }
 
-void fill(const Parameter& parameter, std::uint64_t seed, float* values) {
-  const std::uint64_t key = hash(parameter.name, seed);
+// Rows first .. last - 1, to where the first row goes.
+void fill_rows(const Parameter& parameter, std::uint64_t key, std::int64_t first, std::int64_t last,
+               float* values) {
   const std::int64_t block_rows = parameter.rows / parameter.blocks;
-  for (std::int64_t row = 0; row < parameter.rows; ++row) {
+  for (std::int64_t row = first; row < last; ++row) {
     const std::int64_t whole_row = row / block_rows * (parameter.whole_rows / parameter.blocks) +
                                    parameter.first_row + row % block_rows;
     for (std::int64_t column = 0; column < parameter.columns; ++column) {
@@ -97,6 +100,25 @@ void fill(const Parameter& parameter, std::uint64_t seed, float* values) {
                       : parameter.constant;
     }
   }
+}
+
+// A number is a function of its place, so all cores may draw: billions take one core minutes.
+void fill(const Parameter& parameter, std::uint64_t seed, float* values) {
+  constexpr std::int64_t kWorthAThread = 1 << 18;  // numbers: some 10 ms
+  const std::uint64_t key = hash(parameter.name, seed);
+  const std::int64_t cores = std::max<std::int64_t>(std::thread::hardware_concurrency(), 1);
+  const std::int64_t threads =
+      std::clamp<std::int64_t>(parameter.count() / kWorthAThread, 1, cores);
+  const auto row_of = [&](std::int64_t thread) { return thread * parameter.rows / threads; };
+  std::vector<std::jthread> others;
+  others.reserve(static_cast<std::size_t>(threads));
+  for (std::int64_t thread = 1; thread < threads; ++thread) {
+    others.emplace_back([&, thread] {
+      fill_rows(parameter, key, row_of(thread), row_of(thread + 1),
+                values + row_of(thread) * parameter.columns);
+    });
+  }
+  fill_rows(parameter, key, 0, row_of(1), values);
 }
 
 }  // namespace

@@ -68,8 +68,7 @@ class Life {
   // Trains at one rate until something happens.
   void train() {
     update_stragglers();
-    const Seconds straggler_change =
-        straggling_until_ > now_ ? std::min(straggling_until_, next_straggler_) : next_straggler_;
+    const Seconds straggler_change = straggling_until_ > now_ ? straggling_until_ : next_straggler_;
     const Seconds end = now_ + (job_.work - done_) / rate();
     const Seconds failure = next_failure();
     const Seconds horizon =
@@ -120,10 +119,8 @@ class Life {
     const double count = std::floor((horizon - now_) / cycle) - 1;
     add_work(count * training, now_ + count * cycle);
     lost(Loss::checkpoints) += count * plan.stall;
-    safe_ = done_ - plan.interval;
     mark_ = done_;
-    writing_ = Writing{done_, now_ - plan.stall + plan.write};
-    settle();
+    safe_ = done_;  // before anything happens: a whole cycle is left, and writing takes no longer
     return true;
   }
 

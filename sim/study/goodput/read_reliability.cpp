@@ -167,9 +167,8 @@ void read_interval(Reader& reader, CheckpointKeys& into) {
   if (!text) {
     return;
   }
-  const bool is_word = std::any_of(text->begin(), text->end(), [](char letter) {
-                         return letter >= '0' && letter <= '9';
-                       }) == false;
+  const bool is_word = std::none_of(text->begin(), text->end(),
+                                    [](char letter) { return letter >= '0' && letter <= '9'; });
   if (is_word) {
     into.rule = reader.choice<IntervalRule>("interval", kRules, into.rule);
     return;

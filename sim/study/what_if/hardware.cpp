@@ -220,6 +220,16 @@ void Hardware::change_entry(Value& entry, std::string_view name, Q before, const
   put(entry, "source", text_value(why_));
 }
 
+std::vector<std::string> Hardware::part_names() const {
+  std::vector<std::string> names;
+  if (const Value* const list = entry_of(whole_.file, "parts")) {
+    for (const Value& entry : std::get<Array>(list->data)) {
+      names.push_back(part_name(entry));
+    }
+  }
+  return names;
+}
+
 Value Hardware::parts() const {
   Value list = *entry_of(whole_.file, "parts");
   std::size_t index = 0;

@@ -1,6 +1,6 @@
-// The hardware of a run while it is being changed: its files as they are, and what will replace
-// keys of them. In a mixed cluster each kind of node has files of its own. SPDX-License-Identifier:
-// Apache-2.0
+// The hardware of a run while it is being changed: its files as they are, and what will
+// replace keys of them. In a mixed cluster each kind of node has files of its own.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,8 @@ class Hardware {
   [[nodiscard]] NodeFiles& whole() { return whole_; }
   /// The files that have nodes: that one, or the parts'.
   [[nodiscard]] std::vector<NodeFiles*> kinds();
+  /// What the parts' files are called in that list, from anywhere; none where nodes are alike.
+  [[nodiscard]] std::vector<std::string> part_names() const;
   /// Nodes of the run, and whether its file counts GPUs instead.
   [[nodiscard]] std::int64_t nodes() const { return nodes_; }
   void set_nodes(std::int64_t nodes) { new_nodes_ = nodes; }

@@ -155,6 +155,29 @@ TEST_CASE("a job that may shrink goes on slower and grows at the next checkpoint
   CHECK_THAT(tally.useful.value, WithinAbs(900 + 300 + 210, kTolerance));
 }
 
+TEST_CASE("a job that has shrunk for long still grows at the next checkpoint", "[study]") {
+  // 312 x 320 s and 160 s of work; on at 100,080. The fifth checkpoint at three quarters of the
+  // rate ends at 102,180, the node is back since 102,000; a restart, 24 x 320 s and 110 s.
+  Job job = job_of({every(100'000, Seconds(2000))}, 110'000);
+  job.spares = 0;
+  job.shrunk_rates = {0.75};
+  const Tally tally = live(job, {1, 1});
+  check(tally, Loss::recomputed, 160);
+  check(tally, Loss::shrunk, 500);
+  check(tally, Loss::restart, 60);
+  CHECK_THAT(tally.useful.value, WithinAbs(312 * 300 + 5 * 300 + 24 * 300 + 110, 100 * kTolerance));
+}
+
+TEST_CASE("nodes that are out are not struck", "[study]") {
+  for (std::uint64_t run = 0; run < 20; ++run) {
+    Job job = job_of({{2, Seconds(2000), 1, {}, 1, kNever}}, 1e5);
+    job.nodes = 2;
+    job.spares = 0;
+    job.shrunk_rates = {0.5};
+    CHECK(live(job, {1, run}).num_failures() == 2);  // both, and nothing is left
+  }
+}
+
 TEST_CASE("more lost nodes than may be dropped are waited for", "[study]") {
   Job job = job_of({every(1000, Seconds(5000)), every(1200, Seconds(5000))}, 4000);
   job.spares = 0;
@@ -175,6 +198,20 @@ TEST_CASE("maintenance takes a checkpoint first and a restart after", "[study]")
   check(tally, Loss::maintenance, 130);
   CHECK_THAT(tally.useful.value, WithinAbs(900 + 40 + 110, kTolerance));
   CHECK(tally.planned == 1);
+}
+
+TEST_CASE("an asynchronous checkpoint is written out before maintenance", "[study]") {
+  // Begun at 300, 610, 920 and written 200 s later: at 1000 the last of them is waited for until
+  // 1120, then one more is written until 1320. Struck at 1500, 50 s after the pause and the
+  // restart.
+  Job job = job_of({every(1500)}, 1580);
+  job.checkpointing = {Seconds(300), Seconds(200), Seconds(10)};
+  job.maintenance = {Seconds(1000), Seconds(100)};
+  const Tally tally = live(job, {1, 1});
+  check(tally, Loss::checkpoints, 30 + 120 + 200);
+  check(tally, Loss::maintenance, 130);
+  check(tally, Loss::recomputed, 50);
+  CHECK_THAT(tally.useful.value, WithinAbs(970, kTolerance));
 }
 
 TEST_CASE("nothing is struck while it is maintained", "[study]") {

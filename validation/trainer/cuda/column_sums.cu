@@ -73,6 +73,8 @@ __global__ void partial_sums_kernel(float* parts, Source source, Matrix matrix) 
   const std::int64_t rows_each = (matrix.rows + matrix.parts - 1) / matrix.parts;
   const std::int64_t begin = part * rows_each;
   const std::int64_t end = begin + rows_each < matrix.rows ? begin + rows_each : matrix.rows;
+  const int lane = static_cast<int>(threadIdx.x);
+  const int line = static_cast<int>(threadIdx.y);
   float sums[Source::kSums][kWidth] = {};
   if (column < matrix.columns) {
     for (std::int64_t row = begin + threadIdx.y; row < end; row += kRowsAtOnce) {
@@ -82,11 +84,11 @@ __global__ void partial_sums_kernel(float* parts, Source source, Matrix matrix) 
   for (int s = 0; s < Source::kSums; ++s) {
     __syncthreads();  // the room is free again
     for (int j = 0; j < kWidth; ++j) {
-      room[threadIdx.y][threadIdx.x * kWidth + j] = sums[s][j];
+      room[line][lane * kWidth + j] = sums[s][j];
     }
     __syncthreads();
     float* to = parts + (s * matrix.parts + part) * matrix.columns + tile * kWarp * kWidth;
-    for (int c = threadIdx.y * kWarp + threadIdx.x; c < kWarp * kWidth; c += kRowsAtOnce * kWarp) {
+    for (int c = line * kWarp + lane; c < kWarp * kWidth; c += kRowsAtOnce * kWarp) {
       float sum = 0;
       for (int r = 0; r < kRowsAtOnce; ++r) {
         sum += room[r][c];

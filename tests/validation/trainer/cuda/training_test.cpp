@@ -13,6 +13,7 @@ namespace foretrain::testing {
 namespace {
 
 using namespace trainer;
+using trainer::Stream;
 
 constexpr const char* kRunFile = R"(platform = "unused"
 stack = "generic"
@@ -30,8 +31,8 @@ max_positions = 48
 bias = true
 [training]
 sequence_length = 48
-global_batch = 4
-micro_batch = 2
+global_batch = 2
+micro_batch = 1
 precision = "bf16"
 )";
 
@@ -88,7 +89,7 @@ std::vector<StepResult> train(Device& device, std::vector<std::string> sets) {
   LoneWorld world(device);
   Trainer trainer(device, world, plan, text, options);
   std::vector<StepResult> steps;
-  for (int step = 0; step < 5; ++step) {
+  for (int step = 0; step < 4; ++step) {
     steps.push_back(trainer.step());
   }
   return steps;

@@ -15,6 +15,7 @@
 #include <cuda_runtime.h>
 #include <functional>
 
+// NOLINTBEGIN: CUDA's names.
 #undef __global__
 #undef __device__
 #undef __host__
@@ -31,6 +32,7 @@ extern uint3 threadIdx;
 extern uint3 blockIdx;
 extern dim3 blockDim;
 extern dim3 gridDim;
+// NOLINTEND
 
 namespace emulation {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of the CUDA runtime that the trainer calls, for a GPU that is the host: streams do
 // their work at once, memory is the host's. In the place of libcudart.
-#include <cstdlib>
 #include <cstring>
+#include <stdlib.h>
 
 #include "tests/validation/trainer/cuda/emulation/emulation.hpp"
 
@@ -43,11 +43,11 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
-  *memory = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
-  return *memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+  constexpr std::size_t kAlignment = 256;  // of cudaMalloc
+  return posix_memalign(memory, kAlignment, bytes) == 0 ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) {
-  std::free(memory);  // NOLINT
+  ::free(memory);  // NOLINT
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t /*stream*/) {
@@ -56,7 +56,9 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind /*kind*/,
                             cudaStream_t /*stream*/) {
-  std::memcpy(to, from, bytes);
+  if (bytes > 0) {
+    std::memcpy(to, from, bytes);
+  }
   return cudaSuccess;
 }
 

@@ -1,0 +1,276 @@
+// foretrain plan: how few GPUs, which layout, how long, how much money, and where it stops paying.
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/study/plan/plan.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <ostream>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "sim/cli/cli.hpp"
+#include "sim/cli/layouts.hpp"
+#include "sim/config/text.hpp"
+#include "sim/core/error.hpp"
+#include "sim/study/plan/amounts.hpp"
+
+namespace foretrain::cli {
+namespace {
+
+struct Options {
+  RunOptions run;
+  std::string model;
+  std::string platform;
+  std::string stack;
+  std::string tokens;
+  std::int64_t sequence = 0;
+  std::int64_t global_batch = 0;
+  std::string deadline;
+  std::string budget;
+  std::string price;
+  std::string load;
+  std::string idle;
+  std::string host;
+  double pue = 0;
+  std::string grid;
+  std::string format = "text";
+  PlanOptions plan;
+};
+
+constexpr std::int64_t kUsualSequence = 4096;
+// Tokens of a step: what Llama-2 was trained with (Touvron et al. 2023, section 2.2).
+constexpr std::int64_t kUsualBatchTokens = std::int64_t{4} * 1024 * 1024;
+
+bool has_flash(const Cluster& cluster, FlashVersion version) {
+  const auto kinds = cluster.kinds();
+  return std::all_of(kinds.begin(), kinds.end(),
+                     [&](const Cluster* kind) { return supports(kind->gpu, version); });
+}
+
+// The newest software that the GPUs run.
+std::string usual_stack(const Cluster& cluster) {
+  return has_flash(cluster, FlashVersion::flash_cudnn) ? "megatron-core-2024"
+         : has_flash(cluster, FlashVersion::flash2)    ? "generic"
+                                                       : "megatron-deepspeed-2022";
+}
+
+std::string usual_precision(const Cluster& cluster) {
+  const auto kinds = cluster.kinds();
+  const bool has_bf16 = std::all_of(kinds.begin(), kinds.end(), [](const Cluster* kind) {
+    return supports(kind->gpu, Dtype::bf16);
+  });
+  return has_bf16 ? "bf16" : "fp16";
+}
+
+// Sequences of a usual batch; nodes of six GPUs want a multiple of three.
+std::int64_t usual_batch(const Cluster& cluster, std::int64_t sequence) {
+  std::int64_t odd = cluster.gpus_per_node;
+  while (odd % 2 == 0) {
+    odd /= 2;
+  }
+  std::int64_t batch = odd;
+  while (2 * batch * sequence <= kUsualBatchTokens) {
+    batch *= 2;
+  }
+  return batch;
+}
+
+// A run file of the model and platform that were named, whose layout is open.
+std::string text_of_names(const Options& options) {
+  config::Sources sources;
+  const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
+  const std::int64_t sequence = options.sequence > 0 ? options.sequence : kUsualSequence;
+  const std::int64_t batch =
+      options.global_batch > 0 ? options.global_batch : usual_batch(cluster, sequence);
+  return fmt::format(
+      "model = {}\nplatform = {}\nstack = {}\n\n[training]\nsequence_length = {}\n"
+      "global_batch = {}\nprecision = {}\n",
+      config::toml_string(options.model), config::toml_string(options.platform),
+      config::toml_string(options.stack.empty() ? usual_stack(cluster) : options.stack), sequence,
+      batch, config::toml_string(usual_precision(cluster)));
+}
+
+[[noreturn]] void refuse_usage(const std::string& key, const std::string& message) {
+  throw ConfigError({Diagnostic{"plan", 0, 0, key, message, "", 0}});
+}
+
+RunOptions open_run(const Options& options) {
+  RunOptions run = options.run;
+  if (run.file.empty()) {
+    if (options.model.empty() || options.platform.empty()) {
+      refuse_usage("--model", "expected a run file, or --model and --platform");
+    }
+    run.text = text_of_names(options);
+    run.file = "--model";
+    return run;
+  }
+  run = without_layout(run);
+  const auto set = [&](const std::string& key, const std::string& value) {
+    if (!value.empty()) {
+      run.sets.push_back(key + "=" + value);
+    }
+  };
+  set("model", options.model);
+  set("platform", options.platform);
+  set("stack", options.stack);
+  set("training.sequence_length", options.sequence > 0 ? std::to_string(options.sequence) : "");
+  set("training.global_batch",
+      options.global_batch > 0 ? std::to_string(options.global_batch) : "");
+  return run;
+}
+
+// What stays the same whatever the layout; the smallest size says it.
+void load_base(RunOptions options, LoadedRun& loaded) {
+  RunOptions first = options;
+  first.sets.push_back("gpus=1");
+  try {
+    load_run(first, loaded);
+  } catch (const ConfigError& error) {
+    const bool is_mixed =
+        error.diagnostics().front().message.find("mixes its kinds") != std::string::npos;
+    if (!is_mixed) {
+      throw;
+    }
+    load_run(options, loaded);  // the platform's own size has every kind
+  }
+}
+
+void read_tokens(const Options& options, const Run& run, PlanOptions& plan) {
+  const double optimal = kChinchilla * static_cast<double>(activated_parameters(run.model));
+  const std::string best = fmt::format("{}, {:.0f} per parameter, would be Chinchilla-optimal",
+                                       show_tokens(optimal), kChinchilla);
+  const std::optional<double> given =
+      options.tokens.empty() ? run.training.tokens : config::parse_count(options.tokens);
+  if (!options.tokens.empty() && given.value_or(0) <= 0) {
+    refuse_usage("--tokens", "expected a count such as \"15 T\", got \"" + options.tokens + "\"");
+  }
+  plan.tokens = given.value_or(optimal);
+  plan.tokens_note =
+      given ? "as given; " + best
+            : fmt::format(
+                  "none given: {} per parameter are Chinchilla-optimal (Hoffmann et al. 2022)",
+                  kChinchilla);
+}
+
+EconomicsChoice read_choice(const Options& options) {
+  EconomicsChoice choice;
+  const auto read = [](const std::string& option, const std::string& text, auto parse,
+                       const std::string& expected, std::optional<double>& into) {
+    if (!text.empty()) {
+      into = amount_of<double>(option, text, parse, expected);
+    }
+  };
+  read("--price", options.price, parse_hourly_price, "a price such as \"$2.5/h\"", choice.price);
+  read("--load-power", options.load, parse_power, "a power such as \"700 W\"", choice.load);
+  read("--idle-power", options.idle, parse_power, "a power such as \"100 W\"", choice.idle);
+  read("--host-power", options.host, parse_power, "a power such as \"350 W\"", choice.host);
+  read("--grid", options.grid, parse_grid, "an intensity such as \"370 g/kWh\"", choice.grid);
+  if (options.pue > 0) {
+    choice.pue = options.pue;
+  }
+  return choice;
+}
+
+PlanOptions read_plan(const Options& options, const Run& run) {
+  PlanOptions plan = options.plan;
+  read_tokens(options, run, plan);
+  if (!options.deadline.empty()) {
+    plan.deadline = amount_of<Seconds>("--deadline", options.deadline, parse_period,
+                                       "a time such as \"30 d\" or \"6 w\"");
+  }
+  if (!options.budget.empty()) {
+    plan.budget = amount_of<double>("--budget", options.budget, parse_money,
+                                    "a sum such as \"$2M\" or \"$900k\"");
+  }
+  config::Sources sources;
+  plan.economics = load_economics(sources, data_root() + "/platforms/prices.toml", run.cluster,
+                                  read_choice(options));
+  if (plan.budget && !plan.economics.price) {
+    refuse_usage("--budget", "a budget needs --price: there is no example for these GPUs");
+  }
+  return plan;
+}
+
+int plan_command(const Options& options, Console& console) {
+  const RunOptions open = open_run(options);
+  LoadedRun base;
+  load_base(open, base);
+  const PlanOptions how = read_plan(options, base.run);
+  const Plan result = plan(
+      base.run, how, [&](const auto& sets) { return predict_layout(open, sets); },
+      pieces_done_on(console, 0, "layouts"));
+  std::vector<NodeChoice> nodes;
+  if (result.choice) {
+    const std::int64_t gpus = result.rows[*result.choice].point.gpus;
+    nodes =
+        choose_nodes(base, open, gpus / base.run.cluster.gpus_per_node, how.candidates, how.jobs);
+  }
+  if (options.format == "json") {
+    console.out << plan_json(result, base.run, how, nodes);
+  } else if (options.format == "csv") {
+    console.out << plan_csv(result);
+  } else {
+    for (const std::string& change : base.changes) {
+      console.out << change << '\n';
+    }
+    console.out << plan_text(result, base.run, how);
+    if (!nodes.empty()) {
+      console.out << '\n' << node_choices_text(nodes);
+    }
+  }
+  return result.choice ? kGood : kConditionFailed;
+}
+
+void add_economics_options(CLI::App& app, Options& options) {
+  app.add_option("--price", options.price, "Per GPU and hour: \"$2.5/h\"");
+  app.add_option("--load-power", options.load, "Of a GPU while it computes: \"700 W\"");
+  app.add_option("--idle-power", options.idle, "Of a GPU while it waits: \"100 W\"");
+  app.add_option("--host-power", options.host, "A GPU's share of the rest of its node: \"350 W\"");
+  app.add_option("--pue", options.pue, "Power of the building per power of its machines")
+      ->check(CLI::Range(1.0, 5.0));
+  app.add_option("--grid", options.grid, "What the grid emits: \"370 g/kWh\"");
+}
+
+}  // namespace
+
+std::function<int()> add_plan(CLI::App& app, Console& console) {
+  auto options = std::make_shared<Options>();
+  options->plan.jobs = std::max(1U, std::thread::hardware_concurrency());
+  app.add_option("run", options->run.file,
+                 "Run file for the details; its size and [parallel] are what is planned");
+  app.add_option("--model", options->model, "Name of a model, or a file");
+  app.add_option("--platform", options->platform, "Name of a platform, or a file");
+  app.add_option("--stack", options->stack, "Software; by default the newest that the GPUs run");
+  app.add_option("--tokens", options->tokens,
+                 "Of the whole training: \"15 T\"; by default as many as are Chinchilla-optimal");
+  app.add_option("--sequence", options->sequence, "Tokens of a sequence")
+      ->check(CLI::Range(1, 10'000'000));
+  app.add_option("--global-batch", options->global_batch,
+                 "Sequences of a step; by default 4 Mi tokens")
+      ->check(CLI::Range(1, 100'000'000));
+  app.add_option("--deadline", options->deadline, "Time to train: \"30 d\"");
+  app.add_option("--budget", options->budget, "Money to spend: \"$2M\"");
+  add_economics_options(app, *options);
+  app.add_option("--efficiency", options->plan.threshold,
+                 "Efficiency below which a size is past the knee")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
+  app.add_option("--gpus", options->plan.sizes,
+                 "Sizes to plan for: 512, or 256,1024; by default doubling")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 262'144));
+  app.add_option("--max-gpus", options->plan.most_gpus, "The largest size that is tried")
+      ->check(CLI::Range(1, 262'144))
+      ->capture_default_str();
+  app.add_option("--candidates", options->plan.candidates, "Layouts simulated at each size")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--jobs", options->plan.jobs, "Worker processes")->check(CLI::Range(1, 1024));
+  add_change_options(app, options->run);
+  add_format_option(app, options->format);
+  return [options, &console] { return plan_command(*options, console); };
+}
+
+}  // namespace foretrain::cli

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/study/plan/mixed.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numeric>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "sim/config/text.hpp"
+#include "sim/core/error.hpp"
+#include "sim/study/plan/candidates.hpp"
+
+namespace foretrain {
+namespace {
+
+/// Some of the nodes, as keys of the run, and the run that they make.
+struct Subset {
+  std::string words;
+  std::vector<std::string> sets;
+  Run run;
+  bool is_all = false;
+};
+
+std::string parts_set(const PartNames& names, const std::vector<std::int64_t>& nodes) {
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    list += fmt::format("{}{{ cluster = {}, nodes = {} }}", i == 0 ? "" : ", ",
+                        config::toml_string(names[i]), nodes[i]);
+  }
+  return "override.platform.parts=[" + list + "]";
+}
+
+// The parts in another order, or only some of them.
+Run with_parts(const Run& run, const std::vector<std::size_t>& order) {
+  Run result = run;
+  const std::vector<std::int64_t> counts = run.cluster.nodes_of_kinds(run.nodes);
+  result.cluster.parts.clear();
+  result.nodes = 0;
+  for (const std::size_t part : order) {
+    result.cluster.parts.push_back({run.cluster.parts[part].cluster, counts[part]});
+    result.nodes += counts[part];
+  }
+  result.cluster.gpu = result.cluster.parts.front().cluster->gpu;
+  result.gpus = result.nodes * run.cluster.gpus_per_node;
+  return result;
+}
+
+Subset subset_of(const Run& run, const PartNames& names, const std::vector<std::size_t>& order,
+                 std::string words) {
+  Subset subset;
+  subset.words = std::move(words);
+  subset.run = with_parts(run, order);
+  PartNames chosen;
+  std::vector<std::int64_t> nodes;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    chosen.push_back(names[order[i]]);
+    nodes.push_back(subset.run.cluster.parts[i].nodes);
+  }
+  subset.sets = {parts_set(chosen, nodes)};
+  subset.is_all = order.size() == names.size();
+  return subset;
+}
+
+// A batch that the replicas of fewer nodes divide: rounded down, but by no more than a tenth.
+void round_batch(Subset& subset, std::int64_t nodes_of_all) {
+  const std::int64_t batch = subset.run.training.global_batch;
+  const std::int64_t unit = subset.run.nodes * std::max<std::int64_t>(1, batch / 16 / nodes_of_all);
+  if (batch % subset.run.nodes != 0 && batch >= unit) {
+    subset.run.training.global_batch = batch / unit * unit;
+    subset.sets.push_back(
+        fmt::format("training.global_batch={}", subset.run.training.global_batch));
+  }
+}
+
+Subset without_slow_nodes(const Run& run) {
+  std::set<std::int64_t> slow;
+  for (const SlowPort& port : run.cluster.slow_ports) {
+    if (port.node < run.nodes) {
+      slow.insert(port.node);
+    }
+  }
+  Subset subset;
+  subset.words = "without the nodes on slow ports";
+  subset.run = run;
+  subset.run.cluster.slow_ports.clear();
+  subset.run.nodes = run.nodes - static_cast<std::int64_t>(slow.size());
+  subset.run.gpus = subset.run.nodes * run.cluster.gpus_per_node;
+  subset.sets = {"override.platform.fabric.slow_ports=[]"};
+  return subset;
+}
+
+double tokens_per_second(const Run& run, const PlanPoint& point) {
+  return run.tokens_per_step() / point.step_time.value;
+}
+
+NodeChoice choice_of(const Subset& subset, std::optional<PlanPoint> best) {
+  NodeChoice choice;
+  choice.words = subset.words;
+  choice.nodes = subset.run.nodes;
+  choice.is_all = subset.is_all;
+  if (best) {
+    choice.tokens_per_second = tokens_per_second(subset.run, *best);
+  }
+  choice.best = std::move(best);
+  return choice;
+}
+
+/// How fast a stage is, were all alike: of the slowest node that it has ranks on.
+std::vector<double> speeds_of_stages(const Run& run, std::int64_t stages) {
+  const std::vector<std::int64_t> counts = run.cluster.nodes_of_kinds(run.nodes);
+  std::vector<double> of_node;
+  for (std::size_t kind = 0; kind < counts.size(); ++kind) {
+    const double speed = 1 / layer_time(run, run.cluster.parts[kind].cluster->gpu).value;
+    of_node.insert(of_node.end(), static_cast<std::size_t>(counts[kind]), speed);
+  }
+  std::vector<double> speeds;
+  const std::int64_t gpus = run.nodes * run.cluster.gpus_per_node;
+  for (std::int64_t stage = 0; stage < stages; ++stage) {
+    const std::int64_t first = stage * gpus / stages / run.cluster.gpus_per_node;
+    const std::int64_t last = ((stage + 1) * gpus / stages - 1) / run.cluster.gpus_per_node;
+    speeds.push_back(*std::min_element(of_node.begin() + first, of_node.begin() + last + 1));
+  }
+  return speeds;
+}
+
+// The most promising pipelines over unlike nodes, with layers dealt out by speed, one more and one
+// fewer.
+std::vector<PlanCandidate> uneven(const Subset& subset, std::size_t candidates) {
+  constexpr std::array<std::int64_t, 3> kShifts = {0, 1, -1};
+  std::vector<PlanCandidate> all;
+  std::size_t taken = 0;
+  std::set<std::pair<std::int64_t, std::int64_t>> seen;
+  for (const GuessedLayout& guess : guess_layouts(subset.run, subset.run.gpus, BatchRule::given)) {
+    const PlanLayout& layout = guess.layout;
+    if (layout.pipeline == 1 || layout.virtual_stages > 1 ||
+        guess.peak > memory_of_gpu(subset.run.cluster) * 1.1 || taken == candidates ||
+        !seen.emplace(layout.tensor, layout.pipeline).second) {
+      continue;
+    }
+    ++taken;
+    const std::vector<double> speeds = speeds_of_stages(subset.run, layout.pipeline);
+    for (const std::int64_t shift : kShifts) {
+      const auto layers = deal_layers(subset.run.model.layers, speeds, shift);
+      PlanCandidate candidate{layout, subset.sets,
+                              fmt::format(" layers {}", fmt::join(layers, ","))};
+      candidate.more_sets.push_back(
+          fmt::format("parallel.stage_layers=[{}]", fmt::join(layers, ", ")));
+      all.push_back(std::move(candidate));
+    }
+  }
+  return all;
+}
+
+std::vector<Subset> subsets_of_kinds(const Run& run, const PartNames& names) {
+  std::vector<std::size_t> order(names.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::vector<Subset> subsets = {subset_of(run, names, order, "all, layers alike")};
+  for (const std::size_t part : order) {
+    subsets.push_back(
+        subset_of(run, names, {part}, "only " + run.cluster.parts[part].cluster->name));
+  }
+  return subsets;
+}
+
+std::vector<Subset> subsets_of_ports(const Run& run) {
+  Subset all;
+  all.words = "all";
+  all.run = run;
+  all.run.gpus = run.nodes * run.cluster.gpus_per_node;
+  all.is_all = true;
+  std::vector<Subset> subsets = {all, without_slow_nodes(run)};
+  round_batch(subsets.back(), run.nodes);
+  return subsets;
+}
+
+}  // namespace
+
+bool has_unlike_nodes(const Cluster& cluster) {
+  return cluster.parts.size() > 1 || !cluster.slow_ports.empty();
+}
+
+std::vector<std::int64_t> deal_layers(std::int64_t layers, const std::vector<double>& speeds,
+                                      std::int64_t shift) {
+  const auto stages = static_cast<std::int64_t>(speeds.size());
+  FORETRAIN_ASSERT(stages >= 1 && layers >= stages, "a stage has at least one layer");
+  const double all = std::accumulate(speeds.begin(), speeds.end(), 0.0);
+  std::vector<std::int64_t> dealt;
+  std::vector<std::pair<double, std::size_t>> left;  // what rounding down took, and where
+  std::int64_t sum = 0;
+  for (std::size_t stage = 0; stage < speeds.size(); ++stage) {
+    const double share = static_cast<double>(layers) * speeds[stage] / all;
+    dealt.push_back(std::max<std::int64_t>(1, static_cast<std::int64_t>(share)));
+    left.emplace_back(static_cast<double>(dealt.back()) - share, stage);
+    sum += dealt.back();
+  }
+  std::stable_sort(left.begin(), left.end());
+  for (std::size_t i = 0; sum < layers; i = (i + 1) % left.size(), ++sum) {
+    ++dealt[left[i].second];
+  }
+  for (std::size_t i = left.size(); sum > layers; i = i == 0 ? left.size() : i) {
+    --i;  // who got most too much gives first
+    if (dealt[left[i].second] > 1) {
+      --dealt[left[i].second];
+      --sum;
+    }
+  }
+  // One layer from each slowest stage to a fastest one, or back.
+  const auto fastest = std::max_element(speeds.begin(), speeds.end());
+  const auto slowest = std::min_element(speeds.begin(), speeds.end());
+  std::vector<std::size_t> fast;
+  std::vector<std::size_t> slow;
+  for (std::size_t stage = 0; stage < speeds.size(); ++stage) {
+    if (speeds[stage] == *fastest) {
+      fast.push_back(stage);
+    } else if (speeds[stage] == *slowest) {
+      slow.push_back(stage);
+    }
+  }
+  const std::vector<std::size_t>& giving = shift > 0 ? slow : fast;
+  const std::vector<std::size_t>& taking = shift > 0 ? fast : slow;
+  for (std::size_t i = 0; shift != 0 && i < std::min(giving.size(), taking.size()); ++i) {
+    const std::int64_t moved = std::min<std::int64_t>(std::abs(shift), dealt[giving[i]] - 1);
+    dealt[giving[i]] -= moved;
+    dealt[taking[i]] += moved;
+  }
+  return dealt;
+}
+
+std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names, std::size_t candidates,
+                                     std::size_t jobs, const PredictSets& predict) {
+  const bool is_mixed = run.cluster.parts.size() > 1;
+  std::vector<NodeChoice> choices;
+  for (const Subset& subset : is_mixed ? subsets_of_kinds(run, names) : subsets_of_ports(run)) {
+    choices.push_back(choice_of(
+        subset, best_of(most_promising(subset.run, subset.run.gpus, candidates, subset.sets), jobs,
+                        predict)));
+  }
+  std::vector<std::size_t> order(names.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (int turn = 0; is_mixed && turn < 2; ++turn) {
+    const Subset subset =
+        subset_of(run, names, order,
+                  fmt::format("all, fewer layers where it is slow, {} first",
+                              run.cluster.parts[order.front()].cluster->gpu.name));
+    choices.push_back(choice_of(subset, best_of(uneven(subset, candidates), jobs, predict)));
+    std::reverse(order.begin(), order.end());
+  }
+  std::stable_sort(choices.begin(), choices.end(), [](const NodeChoice& a, const NodeChoice& b) {
+    return a.tokens_per_second > b.tokens_per_second;
+  });
+  return choices;
+}
+
+std::string node_choices_text(const std::vector<NodeChoice>& choices) {
+  std::string text = fmt::format("{:<56} {:>6} {:>9} {:>10}  {}\n", "which nodes to use", "nodes",
+                                 "step_s", "tokens/s", "layout");
+  double some = 0;
+  double all = 0;
+  for (const NodeChoice& choice : choices) {
+    (choice.is_all ? all : some) = std::max(choice.is_all ? all : some, choice.tokens_per_second);
+    if (!choice.best) {
+      text += fmt::format("{:<56} {:>6}  no layout fits\n", choice.words, choice.nodes);
+      continue;
+    }
+    text +=
+        fmt::format("{:<56} {:>6} {:>9.4f} {:>10.0f}  {}\n", choice.words, choice.nodes,
+                    choice.best->step_time.value, choice.tokens_per_second, choice.best->layout);
+  }
+  if (all > 0 && some > 0) {
+    text += all > some
+                ? fmt::format("worth using: with all nodes {:+.1f} % tokens/s over the best part\n",
+                              100 * (all / some - 1))
+                : fmt::format("not worth using: the best part alone is {:.1f} % faster than all\n",
+                              100 * (some / all - 1));
+  }
+  return text;
+}
+
+}  // namespace foretrain

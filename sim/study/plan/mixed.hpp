@@ -1,0 +1,44 @@
+// Is the slow half worth using? On a cluster of unlike nodes: all of them as if alike, all with
+// fewer layers on the slow ones, each kind alone; on one with slow ports: all, and all but the slow
+// nodes. SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sim/study/plan/plan.hpp"
+
+namespace foretrain {
+
+/// One way to use the cluster, in the best layout of those that were simulated.
+struct NodeChoice {
+  std::string words;  ///< "only DGX H100 80GB"
+  std::int64_t nodes = 0;
+  std::optional<PlanPoint> best;  ///< nothing: no layout fits, or none divides
+  double tokens_per_second = 0;
+  bool is_all = false;  ///< uses every node
+};
+
+/// What a part of a mixed cluster's file is called there, in the order of the nodes.
+using PartNames = std::vector<std::string>;
+
+/// Whether there is anything to choose: kinds of nodes, or slow ports.
+[[nodiscard]] bool has_unlike_nodes(const Cluster& cluster);
+
+/// The ways to use `run.nodes` nodes; the fastest first. REQUIRES: has_unlike_nodes(run.cluster),
+/// and names of all parts.
+[[nodiscard]] std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names,
+                                                   std::size_t candidates, std::size_t jobs,
+                                                   const PredictSets& predict);
+
+/// Layers of each stage, each stage being as fast as `speeds` says: in proportion, whole, at least
+/// one, `layers` in all; `shift` layers more go to the fastest stages than that.
+[[nodiscard]] std::vector<std::int64_t> deal_layers(std::int64_t layers,
+                                                    const std::vector<double>& speeds,
+                                                    std::int64_t shift = 0);
+
+[[nodiscard]] std::string node_choices_text(const std::vector<NodeChoice>& choices);
+
+}  // namespace foretrain
