@@ -21,7 +21,6 @@
 #include "sim/study/simulate.hpp"
 #include "sim/study/sweep/emit.hpp"
 #include "sim/study/sweep/result.hpp"
-#include "sim/study/what_if/what_if.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -225,8 +224,7 @@ void add_list_option(CLI::App& app, const std::string& name, std::vector<std::st
 
 void add_options(CLI::App& app, Options& options) {
   app.add_option("run", options.run.file, "Run file (TOML)");
-  (void)add_set_option(app, options.run);
-  app.add_option("--what-if", options.run.what_if, what_if_help());
+  add_change_options(app, options.run);
   add_list_option(app, "--vary", options.varied,
                   "KEY=VALUES: 1,2,4 or 2..16 (doubling) or 4..16+4 (in steps); all combinations");
   add_list_option(app, "--zip", options.zipped, "KEY=VALUES that change together");
