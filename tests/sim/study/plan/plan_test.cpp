@@ -138,7 +138,7 @@ TEST_CASE("FLOPs of a plan are 6 P D, and more with attention", "[study]") {
   const Run run = load({"gpus=1"});
   const Plan result = plan(run, options_of(1e12), made_up);
   CHECK_THAT(result.six_pd,
-             WithinRel(6 * static_cast<double>(parameters(run.model)) * 1e12, 1e-12));
+             WithinRel(6 * static_cast<double>(activated_parameters(run.model)) * 1e12, 1e-12));
   CHECK(result.exact_flops > result.six_pd);
   CHECK(result.exact_flops < 1.5 * result.six_pd);  // 12 l h s / 6 P = 0.16 for 4,096 tokens
 }
