@@ -6,16 +6,22 @@ namespace {
 
 const std::string kRoot = FORETRAIN_SOURCE_DIR;
 
-Run load(const std::string& directory, const std::string& file) {
-  config::Sources sources;
+RunFile read(config::Sources& sources, const std::string& directory, const std::string& file) {
   const config::Value root =
       config::parse_toml(sources, file, config::read_file(directory + "/" + file));
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
-  const RunFile run_file = read_run(reader);
+  RunFile run_file = read_run(reader);
   diagnostics.throw_if_any();
-  return resolve(run_file, sources, catalogue(), directory);
+  return run_file;
 }
+
+Run load(const std::string& directory, const std::string& file) {
+  config::Sources sources;
+  return resolve(read(sources, directory, file), sources, catalogue(), directory);
+}
+
+const std::string kRuns = kRoot + "/tests/bench/runs";
 
 }  // namespace
 
@@ -27,6 +33,10 @@ Run load_example(const std::string& example) {
   return load(kRoot + "/examples/" + example, "run.toml");
 }
 
-Run load_run(const std::string& name) { return load(kRoot + "/tests/bench/runs", name + ".toml"); }
+Run load_run(const std::string& name) { return load(kRuns, name + ".toml"); }
+
+SearchSpace load_space(config::Sources& sources, const std::string& name) {
+  return {read(sources, kRuns, name + ".toml"), sources, catalogue(), kRuns};
+}
 
 }  // namespace foretrain::bench

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "sim/study/search/space.hpp"
 #include "strategies/plan.hpp"
 
 namespace foretrain::bench {
@@ -14,5 +15,7 @@ namespace foretrain::bench {
 [[nodiscard]] Run load_example(const std::string& example);
 /// A file of tests/bench/runs, without its ending.
 [[nodiscard]] Run load_run(const std::string& name);
+/// The layouts of such a file's run.
+[[nodiscard]] SearchSpace load_space(config::Sources& sources, const std::string& name);
 
 }  // namespace foretrain::bench

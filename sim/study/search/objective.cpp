@@ -35,7 +35,7 @@ GpuPrice parse_price(const std::string& text) {
   const auto [stop, error] = std::from_chars(begin, end, price.per_gpu_hour);
   const std::string unit(last, text.end());
   if (error != std::errc() || stop != end || price.per_gpu_hour <= 0 ||
-      !(unit.empty() || unit == "/h")) {
+      price.currency.find('-') != std::string::npos || !(unit.empty() || unit == "/h")) {
     fail("--price",
          "expected money for a GPU and an hour, such as \"$2.50/h\", got \"" + text + "\"");
   }

@@ -59,8 +59,7 @@ SearchResult without_its_best(SearchResult result) {
 }  // namespace
 
 TEST_CASE("a search finds what brute force finds", "[search]") {
-  check_against_all(SearchSpace({}, open_run(), fixed({"training.micro_batch=[1, 2]"})),
-                    options());
+  check_against_all(SearchSpace({}, open_run(), fixed({"training.micro_batch=[1, 2]"})), options());
 }
 
 TEST_CASE("a search finds what brute force finds with experts on other ranks", "[search]") {
@@ -78,9 +77,9 @@ TEST_CASE("a search finds what brute force finds with shared sequences", "[searc
   run.model = llama(4, 256, 8);
   run.stack.kernels.attention = AttentionKernel::flash2;
   run.training.sequence_length = 2048;
-  check_against_all(SearchSpace({}, run,
-                                fixed({"parallel.context=[2, 4]", "training.micro_batch=[1, 2]"})),
-                    options());
+  check_against_all(
+      SearchSpace({}, run, fixed({"parallel.context=[2, 4]", "training.micro_batch=[1, 2]"})),
+      options());
 }
 
 TEST_CASE("a search finds what brute force finds on unlike nodes", "[search]") {
@@ -102,7 +101,10 @@ TEST_CASE("a search for memory or money finds what brute force finds", "[search]
   run.model = gpt(8, 512, 8);
   run.training.sequence_length = 256;
   SearchOptions tight = options();
-  const SearchSpace space({}, run, fixed({"training.micro_batch=[1, 2]", "parallel.tensor=1"}));
+  const SearchSpace space(
+      {}, run,
+      fixed({"training.micro_batch=[1, 2]", "parallel.tensor=1", "parallel.pipeline=[1, 4]",
+             "parallel.schedule=[\"1f1b\", \"gpipe\", \"zb-h1\"]"}));
   const SearchResult roomy = search(space, tight);
   // Half way between the least and the most that layouts of the list take.
   Bytes least = roomy.simulated.front().memory_bound;
@@ -181,8 +183,9 @@ TEST_CASE("a search that runs out of time says what it has not looked at", "[sea
   CHECK(contains(search_text(space, hurried, result), "nothing that fits was found in time"));
 }
 
-TEST_CASE("money is price times GPUs times time, so that a step that hides nothing is cheapest small",
-          "[search]") {
+TEST_CASE(
+    "money is price times GPUs times time, so that a step that hides nothing is cheapest small",
+    "[search]") {
   SearchOptions cheap = options(1);
   cheap.objective = Objective::cost;
   cheap.price = GpuPrice{3.6, "$"};
@@ -212,11 +215,11 @@ TEST_CASE("energy counts waiting at the power of a GPU that waits", "[search]") 
   const double step = best.outcome.step_time.value;
   const double idle = best.outcome.idle_share;
   CHECK(idle > 0.1);  // the bubble of four stages
-  CHECK_THAT(best.value,
-             WithinRel(4 * 1.5 * step * (700 * (1 - idle) + 100 * idle), 1e-9));
+  CHECK_THAT(best.value, WithinRel(4 * 1.5 * step * (700 * (1 - idle) + 100 * idle), 1e-9));
 }
 
-TEST_CASE("the front holds the best time of every size and nothing that another beats", "[search]") {
+TEST_CASE("the front holds the best time of every size and nothing that another beats",
+          "[search]") {
   const SearchSpace space({}, open_run(4), fixed({"training.recompute=none"}));
   SearchOptions all = options(4);
   all.gpus = {2, 4, 8};
@@ -248,8 +251,8 @@ TEST_CASE("a search without an admissible layout says why", "[search]") {
   run.model = gpt(8, 64, 8);
   const SearchSpace nothing({}, run, fixed({"parallel.tensor=3"}));
   CHECK(contains(error_of([&] { return search(nothing, options()); }), "divide these GPUs"));
-  const SearchSpace refused(
-      {}, run, fixed({"parallel.schedule=dualpipe-v", "parallel.pipeline=1"}));
+  const SearchSpace refused({}, run,
+                            fixed({"parallel.schedule=dualpipe-v", "parallel.pipeline=1"}));
   CHECK(contains(error_of([&] { return search(refused, options()); }), "no layout is admissible"));
 }
 
