@@ -82,6 +82,7 @@ TEST_CASE("the compute stream waits for an event where it stands", "[trainer]") 
   streams.wait(kCompute, event);  // not for the task after it
   CHECK(is_done);
   may_end = true;
+  streams.synchronize();  // before what the task looks at goes
 }
 
 TEST_CASE("an event of the compute stream is past for every stream", "[trainer]") {
