@@ -43,17 +43,24 @@ PlanPoint predict_layout(const RunOptions& open, const std::vector<std::string>&
   return point;
 }
 
+Economics economics_of(const Cluster& cluster, const EconomicsChoice& choice) {
+  config::Sources sources;
+  return load_economics(sources, data_root() + "/platforms/prices.toml", cluster, choice);
+}
+
 std::vector<NodeChoice> choose_nodes(const LoadedRun& base, const RunOptions& open,
-                                     std::int64_t nodes, std::size_t candidates, std::size_t jobs) {
+                                     const NodeStudy& study) {
   if (!has_unlike_nodes(base.run.cluster)) {
     return {};
   }
   Run run = base.run;
-  run.nodes = nodes;
+  run.nodes = study.nodes;
   config::Sources scratch;
   const Hardware hardware(base.file, scratch, find_catalogue(), directory_of(open), "");
-  return node_choices(run, hardware.part_names(), candidates, jobs,
-                      [&](const auto& sets) { return predict_layout(open, sets); });
+  return node_choices(
+      run, hardware.part_names(), study.candidates, study.jobs,
+      [&](const auto& sets) { return predict_layout(open, sets); },
+      [&](const Cluster& cluster) { return economics_of(cluster, study.economics).price; });
 }
 
 }  // namespace foretrain::cli

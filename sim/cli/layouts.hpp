@@ -20,9 +20,18 @@ namespace foretrain::cli {
 [[nodiscard]] PlanPoint predict_layout(const RunOptions& open,
                                        const std::vector<std::string>& sets);
 
+/// What is known of the price and the power of a cluster's GPUs.
+[[nodiscard]] Economics economics_of(const Cluster& cluster, const EconomicsChoice& choice = {});
+
+/// How a study of unlike nodes is done.
+struct NodeStudy {
+  std::int64_t nodes = 1;
+  std::size_t candidates = 5;
+  std::size_t jobs = 1;
+  EconomicsChoice economics;
+};
 /// Which of unlike nodes to use, of so many; nothing where nodes are alike.
 [[nodiscard]] std::vector<NodeChoice> choose_nodes(const LoadedRun& base, const RunOptions& open,
-                                                   std::int64_t nodes, std::size_t candidates,
-                                                   std::size_t jobs);
+                                                   const NodeStudy& study);
 
 }  // namespace foretrain::cli

@@ -184,9 +184,7 @@ PlanOptions read_plan(const Options& options, const Run& run) {
     plan.budget = amount_of<double>("--budget", options.budget, parse_money,
                                     "a sum such as \"$2M\" or \"$900k\"");
   }
-  config::Sources sources;
-  plan.economics = load_economics(sources, data_root() + "/platforms/prices.toml", run.cluster,
-                                  read_choice(options));
+  plan.economics = economics_of(run.cluster, read_choice(options));
   if (plan.budget && !plan.economics.price) {
     refuse_usage("--budget", "a budget needs --price: there is no example for these GPUs");
   }
@@ -204,8 +202,9 @@ int plan_command(const Options& options, Console& console) {
   std::vector<NodeChoice> nodes;
   if (result.choice) {
     const std::int64_t gpus = result.rows[*result.choice].point.gpus;
-    nodes =
-        choose_nodes(base, open, gpus / base.run.cluster.gpus_per_node, how.candidates, how.jobs);
+    nodes = choose_nodes(
+        base, open,
+        {gpus / base.run.cluster.gpus_per_node, how.candidates, how.jobs, read_choice(options)});
   }
   if (options.format == "json") {
     console.out << plan_json(result, base.run, how, nodes);
@@ -217,7 +216,7 @@ int plan_command(const Options& options, Console& console) {
     }
     console.out << plan_text(result, base.run, how);
     if (!nodes.empty()) {
-      console.out << '\n' << node_choices_text(nodes);
+      console.out << '\n' << node_choices_text(nodes, how.tokens);
     }
   }
   return result.choice ? kGood : kConditionFailed;

@@ -116,13 +116,14 @@ std::optional<Elasticities> what_to_buy(const Study& study, const std::vector<Sc
 
 // On unlike nodes: which of them are worth using at that size, each in the best layout of a few.
 std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleRow>& rows) {
-  constexpr std::size_t kLayouts = 5;
   const std::optional<std::int64_t> nodes = size_to_improve(study.options, rows);
   if (!study.options.elasticities || !nodes) {
     return {};
   }
-  return choose_nodes(study.base, without_layout(study.options.run), *nodes, kLayouts,
-                      study.options.jobs);
+  NodeStudy how;
+  how.nodes = *nodes;
+  how.jobs = study.options.jobs;
+  return choose_nodes(study.base, without_layout(study.options.run), how);
 }
 
 void print(const Study& study, const std::vector<ScaleRow>& rows,
@@ -148,7 +149,7 @@ void print(const Study& study, const std::vector<ScaleRow>& rows,
     console.out << '\n' << elasticity_text(*next);
   }
   if (const auto nodes = which_nodes(study, rows); !nodes.empty()) {
-    console.out << '\n' << node_choices_text(nodes);
+    console.out << '\n' << node_choices_text(nodes, study.base.run.training.tokens.value_or(0));
   }
 }
 

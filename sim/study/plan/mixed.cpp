@@ -11,6 +11,7 @@
 
 #include "sim/config/text.hpp"
 #include "sim/core/error.hpp"
+#include "sim/study/plan/amounts.hpp"
 #include "sim/study/plan/candidates.hpp"
 
 namespace foretrain {
@@ -96,8 +97,9 @@ double tokens_per_second(const Run& run, const PlanPoint& point) {
   return run.tokens_per_step() / point.step_time.value;
 }
 
-NodeChoice choice_of(const Subset& subset, std::optional<PlanPoint> best) {
+NodeChoice choice_of(const Subset& subset, std::optional<PlanPoint> best, const PriceOf& price) {
   NodeChoice choice;
+  choice.price = price ? price(subset.run.cluster) : std::nullopt;
   choice.words = subset.words;
   choice.nodes = subset.run.nodes;
   choice.is_all = subset.is_all;
@@ -176,6 +178,57 @@ std::vector<Subset> subsets_of_ports(const Run& run) {
   return subsets;
 }
 
+std::string first_kind(const Run& run, const std::vector<std::size_t>& order) {
+  return run.cluster.parts[order.front()].cluster->gpu.name;
+}
+
+// Seconds of so many tokens.
+Seconds time_of(const NodeChoice& choice, double tokens) {
+  return Seconds(tokens / choice.tokens_per_second);
+}
+
+std::optional<double> dollars_of(const NodeChoice& choice, double tokens) {
+  if (!choice.price || !choice.best) {
+    return std::nullopt;
+  }
+  return *choice.price * static_cast<double>(choice.best->gpus) * time_of(choice, tokens).value /
+         3600;
+}
+
+std::string bill_text(const NodeChoice& choice, double tokens) {
+  const std::optional<double> dollars = dollars_of(choice, tokens);
+  return fmt::format(" {:>7.1f} {:>8}", time_of(choice, tokens).value / 86400,
+                     dollars ? show_money(*dollars) : "-");
+}
+
+// All nodes against the best part of them, in time and, where they are rented, in money.
+std::string worth_text(const std::vector<NodeChoice>& choices) {
+  const NodeChoice* all = nullptr;
+  const NodeChoice* part = nullptr;
+  for (const NodeChoice& choice : choices) {
+    const NodeChoice*& best = choice.is_all ? all : part;
+    if (choice.best && (best == nullptr || choice.tokens_per_second > best->tokens_per_second)) {
+      best = &choice;
+    }
+  }
+  if (all == nullptr || part == nullptr) {
+    return "";
+  }
+  const double gain = all->tokens_per_second / part->tokens_per_second;
+  std::string text = gain > 1 ? fmt::format(
+                                    "worth using: all nodes bring {:+.1f} % tokens/s over the "
+                                    "best part",
+                                    100 * (gain - 1))
+                              : fmt::format(
+                                    "not worth using: the best part alone is {:.1f} % faster "
+                                    "than all",
+                                    100 * (1 / gain - 1));
+  if (const auto of_all = dollars_of(*all, 1), of_part = dollars_of(*part, 1); of_all && of_part) {
+    text += fmt::format("; rented, a token then costs {:+.1f} %", 100 * (*of_all / *of_part - 1));
+  }
+  return text + "\n";
+}
+
 }  // namespace
 
 bool has_unlike_nodes(const Cluster& cluster) {
@@ -230,22 +283,21 @@ std::vector<std::int64_t> deal_layers(std::int64_t layers, const std::vector<dou
 }
 
 std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names, std::size_t candidates,
-                                     std::size_t jobs, const PredictSets& predict) {
+                                     std::size_t jobs, const PredictSets& predict,
+                                     const PriceOf& price) {
   const bool is_mixed = run.cluster.parts.size() > 1;
   std::vector<NodeChoice> choices;
   for (const Subset& subset : is_mixed ? subsets_of_kinds(run, names) : subsets_of_ports(run)) {
-    choices.push_back(choice_of(
-        subset, best_of(most_promising(subset.run, subset.run.gpus, candidates, subset.sets), jobs,
-                        predict)));
+    const auto layouts = most_promising(subset.run, subset.run.gpus, candidates, subset.sets);
+    choices.push_back(choice_of(subset, best_of(layouts, jobs, predict), price));
   }
   std::vector<std::size_t> order(names.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   for (int turn = 0; is_mixed && turn < 2; ++turn) {
-    const Subset subset =
-        subset_of(run, names, order,
-                  fmt::format("all, fewer layers where it is slow, {} first",
-                              run.cluster.parts[order.front()].cluster->gpu.name));
-    choices.push_back(choice_of(subset, best_of(uneven(subset, candidates), jobs, predict)));
+    const Subset subset = subset_of(
+        run, names, order,
+        fmt::format("all, fewer layers where it is slow, {} first", first_kind(run, order)));
+    choices.push_back(choice_of(subset, best_of(uneven(subset, candidates), jobs, predict), price));
     std::reverse(order.begin(), order.end());
   }
   std::stable_sort(choices.begin(), choices.end(), [](const NodeChoice& a, const NodeChoice& b) {
@@ -254,29 +306,20 @@ std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names, std
   return choices;
 }
 
-std::string node_choices_text(const std::vector<NodeChoice>& choices) {
-  std::string text = fmt::format("{:<56} {:>6} {:>9} {:>10}  {}\n", "which nodes to use", "nodes",
-                                 "step_s", "tokens/s", "layout");
-  double some = 0;
-  double all = 0;
+std::string node_choices_text(const std::vector<NodeChoice>& choices, double tokens) {
+  std::string text = fmt::format(
+      "{:<58} {:>5} {:>8} {:>8}{}  {}\n", "which nodes to use", "nodes", "step_s", "tokens/s",
+      tokens > 0 ? fmt::format(" {:>7} {:>8}", "days", "money") : "", "layout");
   for (const NodeChoice& choice : choices) {
-    (choice.is_all ? all : some) = std::max(choice.is_all ? all : some, choice.tokens_per_second);
     if (!choice.best) {
-      text += fmt::format("{:<56} {:>6}  no layout fits\n", choice.words, choice.nodes);
+      text += fmt::format("{:<58} {:>5}  no layout fits\n", choice.words, choice.nodes);
       continue;
     }
-    text +=
-        fmt::format("{:<56} {:>6} {:>9.4f} {:>10.0f}  {}\n", choice.words, choice.nodes,
-                    choice.best->step_time.value, choice.tokens_per_second, choice.best->layout);
+    text += fmt::format("{:<58} {:>5} {:>8.3f} {:>8.0f}{}  {}\n", choice.words, choice.nodes,
+                        choice.best->step_time.value, choice.tokens_per_second,
+                        tokens > 0 ? bill_text(choice, tokens) : "", choice.best->layout);
   }
-  if (all > 0 && some > 0) {
-    text += all > some
-                ? fmt::format("worth using: with all nodes {:+.1f} % tokens/s over the best part\n",
-                              100 * (all / some - 1))
-                : fmt::format("not worth using: the best part alone is {:.1f} % faster than all\n",
-                              100 * (some / all - 1));
-  }
-  return text;
+  return text + worth_text(choices);
 }
 
 }  // namespace foretrain

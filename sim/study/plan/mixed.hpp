@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,8 +19,12 @@ struct NodeChoice {
   std::int64_t nodes = 0;
   std::optional<PlanPoint> best;  ///< nothing: no layout fits, or none divides
   double tokens_per_second = 0;
-  bool is_all = false;  ///< uses every node
+  std::optional<double> price;  ///< of these nodes, per GPU and hour
+  bool is_all = false;          ///< uses every node
 };
+
+/// Price per GPU and hour of a cluster's kinds of nodes, the mean; nothing where none is known.
+using PriceOf = std::function<std::optional<double>(const Cluster&)>;
 
 /// What a part of a mixed cluster's file is called there, in the order of the nodes.
 using PartNames = std::vector<std::string>;
@@ -31,7 +36,8 @@ using PartNames = std::vector<std::string>;
 /// and names of all parts.
 [[nodiscard]] std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names,
                                                    std::size_t candidates, std::size_t jobs,
-                                                   const PredictSets& predict);
+                                                   const PredictSets& predict,
+                                                   const PriceOf& price = {});
 
 /// Layers of each stage, each stage being as fast as `speeds` says: in proportion, whole, at least
 /// one, `layers` in all; `shift` layers more go to the fastest stages than that.
@@ -39,6 +45,8 @@ using PartNames = std::vector<std::string>;
                                                     const std::vector<double>& speeds,
                                                     std::int64_t shift = 0);
 
-[[nodiscard]] std::string node_choices_text(const std::vector<NodeChoice>& choices);
+/// With days and money of a training of so many tokens, unless 0.
+[[nodiscard]] std::string node_choices_text(const std::vector<NodeChoice>& choices,
+                                            double tokens = 0);
 
 }  // namespace foretrain

@@ -102,7 +102,7 @@ TEST_CASE("slow nodes with fewer layers bring more than slow nodes with as many"
     return a.tokens_per_second > b.tokens_per_second;
   }));
   const std::string text = node_choices_text(choices);
-  CHECK(text.find("worth using: with all nodes +") != std::string::npos);
+  CHECK(text.find("worth using: all nodes bring +") != std::string::npos);
 }
 
 TEST_CASE("nodes on slow ports are weighed against going without them", "[study]") {
