@@ -108,6 +108,7 @@ bool FixedChoices::allows(std::string_view key, std::int64_t value) const {
 
 FixedChoices read_fixed(config::Sources& sources, const std::vector<std::string>& assignments) {
   FixedChoices fixed;
+  fixed.assignments = assignments;
   config::Value root;
   root.data = config::Table{};
   for (const std::string& assignment : assignments) {

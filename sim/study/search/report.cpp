@@ -25,17 +25,17 @@ std::string grouped(std::size_t number) {
 }
 
 std::string money(const SearchOptions& options, double amount) {
-  return fmt::format("{}{:.5g}", options.price->currency, amount);
+  return fmt::format("{}{:#.5g}", options.price->currency, amount);
 }
 
 std::string value_text(const SearchOptions& options, double value) {
   switch (options.objective) {
     case Objective::time:
-      return fmt::format("{:.5g} s", value);
+      return fmt::format("{:#.5g} s", value);
     case Objective::cost:
       return money(options, value);
     case Objective::energy:
-      return fmt::format("{:.5g} kJ", value * 1e-3);
+      return fmt::format("{:#.5g} kJ", value * 1e-3);
   }
   return "";
 }
@@ -124,7 +124,7 @@ std::string list_text(const SearchOptions& options, const SearchResult& result) 
   for (const RankedLayout& candidate : result.top) {
     const LayoutOutcome& outcome = candidate.outcome;
     text +=
-        fmt::format("{:>3}{:>8}{:>11.5g}{}{:>7.1f}{:>8.1f}   {:<30}{}\n", ++place,
+        fmt::format("{:>3}{:>8}{:>#11.5g}{}{:>7.1f}{:>8.1f}   {:<30}{}\n", ++place,
                     candidate.layout.gpus, outcome.step_time.value,
                     has_value ? fmt::format("{:>13}", value_text(options, candidate.value)) : "",
                     100 * outcome.model_flops_utilization, outcome.memory_peak.value * 1e-9,

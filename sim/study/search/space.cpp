@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "sim/core/error.hpp"
 #include "strategies/recompute/recompute.hpp"
@@ -356,6 +357,9 @@ std::vector<std::string> SearchSpace::describe() const {
   lines.push_back(fmt::format(
       "schedule: {}; recompute: none, selective, full; zero: 0 to 3{}", pipeline_schedules().size(),
       can_offload_ ? "; offloaded: nothing, optimizer, and parameters" : ""));
+  if (!fixed_.assignments.empty()) {
+    lines.push_back(fmt::format("of these: {}", fmt::join(fixed_.assignments, "; ")));
+  }
   return lines;
 }
 

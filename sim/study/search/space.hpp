@@ -52,6 +52,8 @@ struct FixedChoices {
   std::optional<std::vector<Recompute>> recomputes;
   std::optional<std::vector<OffloadChoice>> offloads;
 
+  std::vector<std::string> assignments;  ///< as the user wrote them
+
   [[nodiscard]] bool allows(std::string_view key, std::int64_t value) const;
 };
 /// Reads assignments such as "parallel.tensor=8", "parallel.tensor=[4, 8]" or
