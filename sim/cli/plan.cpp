@@ -77,11 +77,19 @@ std::int64_t usual_batch(const Cluster& cluster, std::int64_t sequence) {
   return batch;
 }
 
+// As long as learned positions go.
+std::int64_t usual_sequence(const std::string& name, config::Sources& sources) {
+  const Model model = load_model(sources, name, find_catalogue().models);
+  return model.position == PositionKind::learned ? std::min(kUsualSequence, model.max_positions)
+                                                 : kUsualSequence;
+}
+
 // A run file of the model and platform that were named, whose layout is open.
 std::string text_of_names(const Options& options) {
   config::Sources sources;
   const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
-  const std::int64_t sequence = options.sequence > 0 ? options.sequence : kUsualSequence;
+  const std::int64_t sequence =
+      options.sequence > 0 ? options.sequence : usual_sequence(options.model, sources);
   const std::int64_t batch =
       options.global_batch > 0 ? options.global_batch : usual_batch(cluster, sequence);
   return fmt::format(

@@ -37,6 +37,8 @@ std::uint64_t random_word(std::initializer_list<std::uint64_t> key) {
   return word;
 }
 
+double normal_number(std::initializer_list<std::uint64_t> key) { return normal(random_word(key)); }
+
 // exp(m + sigma z) has the mean exp(m + sigma^2 / 2), so m = -sigma^2 / 2 (Johnson, Kotz,
 // Balakrishnan, "Continuous Univariate Distributions", volume 1, chapter 14).
 double lognormal_factor(double sigma, std::initializer_list<std::uint64_t> key) {

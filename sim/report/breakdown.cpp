@@ -224,4 +224,33 @@ Breakdown mean_breakdown(const Program& program, const Timeline& timeline,
   return mean;
 }
 
+std::vector<StepShare> overheads(const Breakdown& parts) {
+  const double step = parts.step.seconds().value;
+  std::vector<StepShare> shares;
+  shares.reserve(parts.exposed.size() + 4);
+  const auto add = [&](std::string cause, Picoseconds time) {
+    shares.emplace_back(std::move(cause), time.seconds().value / step);
+  };
+  add("pipeline bubble", parts.bubble);
+  add("optimizer", parts.optimizer);
+  add("host", parts.host);
+  if (parts.compression.count > 0) {
+    add("compression", parts.compression);
+  }
+  for (const auto& [axis, time] : parts.exposed) {
+    add(axis == "host" ? "copies to the host" : axis + " communication", time);
+  }
+  return shares;
+}
+
+StepShare largest_overhead(const Breakdown& parts) {
+  StepShare largest{"recomputation", parts.recompute.seconds().value / parts.step.seconds().value};
+  for (StepShare& share : overheads(parts)) {
+    if (share.second > largest.second) {
+      largest = std::move(share);
+    }
+  }
+  return largest;
+}
+
 }  // namespace foretrain

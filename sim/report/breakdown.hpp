@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/core/units.hpp"
@@ -43,6 +44,14 @@ struct Breakdown {
 };
 
 [[nodiscard]] Breakdown breakdown(const Program& program, const Timeline& timeline, Rank rank);
+
+/// A cause and its share of the step.
+using StepShare = std::pair<std::string, double>;
+/// All but forward, backward and recomputation: the bubble, the optimizer, the host, compression
+/// where there is any, and what is exposed, by axis. In this order.
+[[nodiscard]] std::vector<StepShare> overheads(const Breakdown& parts);
+/// The largest of them and of recomputation.
+[[nodiscard]] StepShare largest_overhead(const Breakdown& parts);
 
 /// A rank with a timeline, and how many ranks have the same.
 struct WeightedRank {

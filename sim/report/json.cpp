@@ -17,21 +17,6 @@ std::string text_of(const Json& json) {
 
 double decimal(Picoseconds time) { return time.seconds().value; }
 
-// Flat, so that the values add up to the step.
-Json json_of(const Breakdown& parts) {
-  Json json = {{"compute", decimal(parts.compute)}, {"recompute", decimal(parts.recompute)}};
-  for (const auto& [axis, time] : parts.exposed) {
-    json["exposed_" + axis] = decimal(time);
-  }
-  if (parts.compression.count > 0) {
-    json["compression"] = decimal(parts.compression);
-  }
-  json["bubble"] = decimal(parts.bubble);
-  json["optimizer"] = decimal(parts.optimizer);
-  json["host"] = decimal(parts.host);
-  return json;
-}
-
 Json json_of(const RoleMemory& role) {
   Json by_class = Json::object();
   for (std::size_t i = 0; i < role.peak.held.size(); ++i) {
@@ -126,6 +111,20 @@ Json json_of(const Provenance& provenance) {
 
 }  // namespace
 
+Json breakdown_json(const Breakdown& parts) {
+  Json json = {{"compute", decimal(parts.compute)}, {"recompute", decimal(parts.recompute)}};
+  for (const auto& [axis, time] : parts.exposed) {
+    json["exposed_" + axis] = decimal(time);
+  }
+  if (parts.compression.count > 0) {
+    json["compression"] = decimal(parts.compression);
+  }
+  json["bubble"] = decimal(parts.bubble);
+  json["optimizer"] = decimal(parts.optimizer);
+  json["host"] = decimal(parts.host);
+  return json;
+}
+
 std::string to_json(const Prediction& prediction) {
   Json json = {
       {"title", prediction.title},
@@ -138,7 +137,7 @@ std::string to_json(const Prediction& prediction) {
       {"model_tflops_per_gpu", prediction.model_flops_per_gpu.value * 1e-12},
       {"hardware_tflops_per_gpu", prediction.hardware_flops_per_gpu.value * 1e-12},
       {"naive_step_time_s", prediction.naive_step_time.value},
-      {"breakdown_s", json_of(prediction.breakdown)},
+      {"breakdown_s", breakdown_json(prediction.breakdown)},
   };
   if (prediction.interval) {
     const Interval& interval = *prediction.interval;
@@ -151,7 +150,7 @@ std::string to_json(const Prediction& prediction) {
   }
   json["breakdown_by_stage_s"] = Json::object();
   for (const auto& [role, parts] : prediction.by_role) {
-    json["breakdown_by_stage_s"][role] = json_of(parts);
+    json["breakdown_by_stage_s"][role] = breakdown_json(parts);
   }
   json["memory"] = json_of(prediction.memory);
   add_memory(prediction, json);

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "sim/report/breakdown.hpp"
 #include "sim/report/generation.hpp"
 #include "sim/report/memory_curve.hpp"
@@ -20,7 +22,12 @@ struct RoleMemory {
   Bytes capacity;
   MemoryPoint peak;
   [[nodiscard]] bool fits() const { return peak.total() <= capacity; }
+  /// More than 1 does not fit.
+  [[nodiscard]] double used_share() const { return peak.total() / capacity; }
 };
+
+/// The one that is nearest to its capacity, or furthest beyond it. REQUIRES: not empty.
+[[nodiscard]] const RoleMemory& fullest_role(const std::vector<RoleMemory>& memory);
 
 /// What the ranks of one node hold in the memory of their host; of the node that holds most.
 struct HostMemory {
@@ -104,6 +111,8 @@ struct Prediction {
   [[nodiscard]] bool fits() const;
 };
 
+/// The parts of a step in seconds, flat, so that they add up to it.
+[[nodiscard]] nlohmann::ordered_json breakdown_json(const Breakdown& parts);
 /// The report of `simulate`, without values that differ from run to run.
 [[nodiscard]] std::string to_text(const Prediction& prediction);
 /// The memory table alone, for `memory`.

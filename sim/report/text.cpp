@@ -72,6 +72,12 @@ double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
 
 }  // namespace
 
+const RoleMemory& fullest_role(const std::vector<RoleMemory>& memory) {
+  return *std::max_element(
+      memory.begin(), memory.end(),
+      [](const RoleMemory& a, const RoleMemory& b) { return a.used_share() < b.used_share(); });
+}
+
 bool Prediction::fits() const {
   return std::all_of(memory.begin(), memory.end(),
                      [](const RoleMemory& role) { return role.fits(); }) &&

@@ -92,24 +92,14 @@ ScalePoint scale_point(const Prediction& prediction) {
   point.step_time = prediction.step_time.seconds();
   point.tokens_per_second = prediction.tokens_per_second;
   point.fits = prediction.fits();
-  for (const RoleMemory& role : prediction.memory) {
-    point.memory_use = std::max(point.memory_use, role.peak.total() / role.capacity);
+  if (!prediction.memory.empty()) {
+    point.memory_use = fullest_role(prediction.memory).used_share();
   }
   const Breakdown& parts = prediction.breakdown;
-  const double step = parts.step.seconds().value;
-  const auto add = [&](std::string cause, Picoseconds time) {
-    point.shares.emplace_back(std::move(cause), time.seconds().value / step);
-  };
-  add("compute", parts.compute);
-  point.shares.back().second += parts.recompute.seconds().value / step;
-  add("pipeline bubble", parts.bubble);
-  add("optimizer", parts.optimizer);
-  add("host", parts.host);
-  if (parts.compression.count > 0) {
-    add("compression", parts.compression);
-  }
-  for (const auto& [axis, time] : parts.exposed) {
-    add(axis + " communication", time);
+  const Seconds computing = parts.compute.seconds() + parts.recompute.seconds();
+  point.shares = {{"compute", computing / parts.step.seconds()}};
+  for (StepShare& share : overheads(parts)) {
+    point.shares.push_back(std::move(share));
   }
   return point;
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -107,7 +108,7 @@ std::span<const Candidate> candidates(CollectiveLibrary library) {
   return kNccl;
 }
 
-Seconds time_alone(const FlowSchedule& schedule, const Machine& machine) {
+Seconds time_alone(const FlowSchedule& schedule, const Machine& machine, bool in_whole_bytes) {
   const std::vector<Link>& links = machine.network().links;
   std::vector<std::pair<LinkId, Bytes>> crossings;  // not by link: a group knows few of them
   Seconds sum(0);
@@ -115,11 +116,12 @@ Seconds time_alone(const FlowSchedule& schedule, const Machine& machine) {
     Seconds longest(0);
     crossings.clear();
     for (const Flow& flow : phase.flows) {
+      const Bytes bytes = in_whole_bytes ? Bytes(std::floor(flow.bytes.value)) : flow.bytes;
       if (flow.rate_limit > BytesPerSecond(0)) {
-        longest = std::max(longest, flow.bytes / flow.rate_limit);
+        longest = std::max(longest, bytes / flow.rate_limit);
       }
       for (const LinkId link : flow.links) {
-        crossings.emplace_back(link, flow.bytes);
+        crossings.emplace_back(link, bytes);
       }
     }
     std::sort(crossings.begin(), crossings.end());

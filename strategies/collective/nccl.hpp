@@ -35,7 +35,9 @@ struct Choice {
                                      const CollectiveRequest& request, const Machine& machine);
 
 /// How long a schedule takes when nothing else communicates: its latencies and, of each phase, the
-/// slowest flow or the busiest link.
-[[nodiscard]] Seconds time_alone(const FlowSchedule& schedule, const Machine& machine);
+/// slowest flow or the busiest link. `in_whole_bytes`: every flow without the fraction of its last
+/// byte, as SimGrid takes it.
+[[nodiscard]] Seconds time_alone(const FlowSchedule& schedule, const Machine& machine,
+                                 bool in_whole_bytes = false);
 
 }  // namespace foretrain

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sim/config/value.hpp"
 #include "strategies/plan.hpp"
@@ -30,9 +31,13 @@ inline Catalogue source_catalogue() {
   return {root + "/models", root + "/platforms", root + "/strategies/stacks"};
 }
 
-/// Reads the text as the file run.toml; only its keys.
-inline RunFile read_run_text(const std::string& text, config::Sources& sources) {
-  const config::Value root = config::parse_toml(sources, "run.toml", text);
+/// Reads the text, changed as by --set, as the file run.toml; only its keys.
+inline RunFile read_run_text(const std::string& text, config::Sources& sources,
+                             const std::vector<std::string>& sets = {}) {
+  config::Value root = config::parse_toml(sources, "run.toml", text);
+  for (const std::string& set : sets) {
+    config::apply_set(sources, root, set);
+  }
   config::Diagnostics diagnostics;
   config::Reader reader(root, "", diagnostics);
   RunFile file = read_run(reader);
@@ -41,9 +46,10 @@ inline RunFile read_run_text(const std::string& text, config::Sources& sources) 
 }
 
 /// Reads and resolves it with the data files of the repository.
-inline Run resolve_text(const std::string& text) {
+inline Run resolve_text(const std::string& text, const std::vector<std::string>& sets = {}) {
   config::Sources sources;
-  return resolve(read_run_text(text, sources), sources, source_catalogue(), FORETRAIN_SOURCE_DIR);
+  return resolve(read_run_text(text, sources, sets), sources, source_catalogue(),
+                 FORETRAIN_SOURCE_DIR);
 }
 
 /// All mistakes of a text as a run file; empty when it is accepted.

@@ -8,6 +8,7 @@
 
 #include "validation/trainer/benchmark.hpp"
 #include "validation/trainer/benchmark_timer.hpp"
+#include "validation/trainer/measure.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -63,8 +64,7 @@ class CodecBench {
         decode.push_back(once.decode);
       }
     }
-    return {world_.maximum(middle_of(std::move(encode))),
-            world_.maximum(middle_of(std::move(decode)))};
+    return {world_.maximum(median(std::move(encode))), world_.maximum(median(std::move(decode)))};
   }
 
  private:

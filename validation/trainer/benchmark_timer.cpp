@@ -7,6 +7,7 @@
 
 #include "sim/core/error.hpp"
 #include "sim/core/random.hpp"
+#include "validation/trainer/measure.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -29,12 +30,6 @@ std::vector<float> filling(std::optional<float> number) {
 }
 
 }  // namespace
-
-double middle_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 std::string csv_field(std::string_view text) {
   if (text.find_first_of(",\"\n") == std::string_view::npos) {
@@ -110,7 +105,7 @@ double BenchmarkTimer::time(Stream stream, const Call& call) {
   for (int repeat = 0; repeat < repeats; ++repeat) {
     times.push_back(batch(stream, call, count));
   }
-  return world_.maximum(middle_of(std::move(times)));
+  return world_.maximum(median(std::move(times)));
 }
 
 BenchmarkArena::BenchmarkArena(Device& device, Type type, std::int64_t largest,

@@ -15,9 +15,6 @@
 
 namespace foretrain::trainer {
 
-/// REQUIRES: not empty.
-[[nodiscard]] double middle_of(std::vector<double> values);
-
 /// A field of a CSV table.
 [[nodiscard]] std::string csv_field(std::string_view text);
 

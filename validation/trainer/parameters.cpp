@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
-#include <numbers>
-#include <string_view>
 #include <thread>
+
+#include "sim/core/hash.hpp"
+#include "sim/core/random.hpp"
 
 namespace foretrain::trainer {
 namespace {
@@ -61,30 +61,6 @@ Parameter split_columns(const std::string& name, std::int64_t rows, std::int64_t
   return parameter;
 }
 
-std::uint64_t mix(std::uint64_t value) {  // splitmix64 (Steele et al. 2014)
-  value += 0x9e3779b97f4a7c15ULL;
-  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebULL;
-  return value ^ (value >> 31U);
-}
-
-std::uint64_t hash(std::string_view text, std::uint64_t seed) {
-  std::uint64_t value = mix(seed);
-  for (const char letter : text) {
-    value = mix(value ^ static_cast<unsigned char>(letter));
-  }
-  return value;
-}
-
-// A normal number by Box and Muller, from a counter.
-float normal(std::uint64_t key, std::uint64_t counter) {
-  constexpr double kUnit = 0x1p-53;
-  const std::uint64_t bits = mix(key ^ mix(counter));
-  const double u = (static_cast<double>(bits >> 11U) + 0.5) * kUnit;
-  const double v = static_cast<double>(mix(bits) >> 11U) * kUnit;
-  return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v));
-}
-
 // Rows first .. last - 1, to where the first row goes.
 void fill_rows(const Parameter& parameter, std::uint64_t key, std::int64_t first, std::int64_t last,
                float* values) {
@@ -95,9 +71,11 @@ void fill_rows(const Parameter& parameter, std::uint64_t key, std::int64_t first
     for (std::int64_t column = 0; column < parameter.columns; ++column) {
       const std::int64_t place =
           whole_row * parameter.whole_columns + parameter.first_column + column;
-      *values++ = parameter.deviation > 0
-                      ? parameter.deviation * normal(key, static_cast<std::uint64_t>(place))
-                      : parameter.constant;
+      *values++ =
+          parameter.deviation > 0
+              ? parameter.deviation *
+                    static_cast<float>(normal_number({key, static_cast<std::uint64_t>(place)}))
+              : parameter.constant;
     }
   }
 }
@@ -105,7 +83,7 @@ void fill_rows(const Parameter& parameter, std::uint64_t key, std::int64_t first
 // A number is a function of its place, so all cores may draw: billions take one core minutes.
 void fill(const Parameter& parameter, std::uint64_t seed, float* values) {
   constexpr std::int64_t kWorthAThread = 1 << 18;  // numbers: some 10 ms
-  const std::uint64_t key = hash(parameter.name, seed);
+  const std::uint64_t key = random_word({seed, fnv1a_64(parameter.name)});
   const std::int64_t cores = std::max<std::int64_t>(std::thread::hardware_concurrency(), 1);
   const std::int64_t threads =
       std::clamp<std::int64_t>(parameter.count() / kWorthAThread, 1, cores);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "sim/config/text.hpp"
+#include "strategies/load_platform.hpp"
 #include "strategies/pipeline/schedule.hpp"
 #include "validation/trainer/compress.hpp"
 
@@ -165,15 +166,12 @@ Plan read_plan(config::Sources& sources, const std::string& path,
   config::Reader reader(root, "", diagnostics);
   const RunFile file = read_run(reader);
   diagnostics.throw_if_any();
-  const auto beside = [&](const std::string& name) {
-    const std::filesystem::path directory = std::filesystem::path(path).parent_path();
-    const bool is_path = name.find('/') != std::string::npos || name.ends_with(".toml");
-    return is_path ? (directory / name).string() : name;
-  };
+  const std::string directory = std::filesystem::path(path).parent_path().string();
   Plan plan;
-  plan.model = file.inline_model ? *file.inline_model
-                                 : load_model(sources, beside(file.model), catalogue.models);
-  plan.stack = load_stack(sources, beside(file.stack), catalogue.stacks,
+  plan.model = file.inline_model
+                   ? *file.inline_model
+                   : load_model(sources, beside(file.model, directory), catalogue.models);
+  plan.stack = load_stack(sources, beside(file.stack, directory), catalogue.stacks,
                           file.stack_overrides ? &*file.stack_overrides : nullptr);
   plan.training = file.training;
   plan.parallel = file.parallel;

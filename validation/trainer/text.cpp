@@ -5,15 +5,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "sim/core/random.hpp"
+
 namespace foretrain::trainer {
 namespace {
-
-std::uint64_t mix(std::uint64_t value) {  // splitmix64 (Steele et al. 2014)
-  value += 0x9e3779b97f4a7c15ULL;
-  value = (value ^ (value >> 30U)) * 0xbf58476d1ce4e5b9ULL;
-  value = (value ^ (value >> 27U)) * 0x94d049bb133111ebULL;
-  return value ^ (value >> 31U);
-}
 
 constexpr auto kWho = std::to_array<std::string_view>(
     {"the harbour master", "a young sailor", "the old pilot", "the baker's daughter", "a fisherman",
@@ -32,10 +27,9 @@ constexpr auto kJoin = std::to_array<std::string_view>({", and ", ", but ", "; t
 
 std::string generated_text(std::size_t bytes, std::uint64_t seed) {
   std::string text;
-  std::uint64_t state = seed;
-  const auto pick = [&state](const auto& words) {
-    state = mix(state);
-    return words[state % words.size()];
+  std::uint64_t count = 0;
+  const auto pick = [&](const auto& words) {
+    return words[random_word({seed, count++}) % words.size()];
   };
   while (text.size() < bytes) {
     text += pick(kWho);
@@ -63,7 +57,7 @@ std::vector<std::int32_t> Text::sample(std::int64_t step, std::int64_t index) co
   const std::uint64_t places =
       text_.size() - static_cast<std::size_t>(sequence_);  // first bytes that a sample can have
   const std::uint64_t drawn =
-      mix(seed_ ^ mix(static_cast<std::uint64_t>(step) ^ mix(static_cast<std::uint64_t>(index))));
+      random_word({seed_, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(index)});
   const auto first = static_cast<std::size_t>(drawn % places);
   std::vector<std::int32_t> tokens;
   tokens.reserve(static_cast<std::size_t>(sequence_) + 1);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "sim/study/plan/candidates.hpp"
 #include "strategies/lower.hpp"
@@ -215,26 +216,13 @@ PlanPoint plan_point(const Prediction& prediction) {
   point.high = prediction.interval ? prediction.interval->high : point.step_time;
   point.utilization = prediction.model_flops_utilization;
   point.fits = prediction.fits();
-  for (const RoleMemory& role : prediction.memory) {
-    point.memory_use = std::max(point.memory_use, role.peak.total() / role.capacity);
+  if (!prediction.memory.empty()) {
+    point.memory_use = fullest_role(prediction.memory).used_share();
   }
   const Breakdown& parts = prediction.breakdown;
-  const double step = parts.step.seconds().value;
-  const auto consider = [&](const std::string& name, Picoseconds time) {
-    const double share = time.seconds().value / step;
-    if (share > point.limit_share) {
-      point.limit = name;
-      point.limit_share = share;
-    }
-  };
-  consider("recomputation", parts.recompute);
-  consider("bubble", parts.bubble);
-  consider("optimizer", parts.optimizer);
-  consider("host", parts.host);
-  for (const auto& [axis, time] : parts.exposed) {
-    consider(axis + " comm", time);
-  }
-  point.idle_share = (parts.bubble.seconds().value + parts.host.seconds().value) / step;
+  std::tie(point.limit, point.limit_share) = largest_overhead(parts);
+  point.idle_share =
+      (parts.bubble.seconds() + parts.host.seconds()).value / parts.step.seconds().value;
   return point;
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "sim/core/error.hpp"
+#include "strategies/collective/nccl.hpp"
 #include "strategies/parallel/expert.hpp"
 #include "strategies/stage.hpp"
 
@@ -171,34 +172,8 @@ std::uint32_t LeastCosts::pattern(const std::vector<DeviceId>& devices) {
       .first->second;
 }
 
-// As time_alone() of strategies/collective/nccl.hpp, in whole bytes.
 Seconds LeastCosts::least_time(const FlowSchedule& schedule) const {
-  const std::vector<Link>& links = machine_->network().links;
-  std::vector<std::pair<LinkId, Bytes>> crossings;
-  Seconds sum(0);
-  for (const FlowPhase& phase : schedule.phases) {
-    Seconds longest(0);
-    crossings.clear();
-    for (const Flow& flow : phase.flows) {
-      if (flow.rate_limit > BytesPerSecond(0)) {
-        longest = std::max(longest, whole(flow.bytes) / flow.rate_limit);
-      }
-      for (const LinkId link : flow.links) {
-        crossings.emplace_back(link, whole(flow.bytes));
-      }
-    }
-    std::sort(crossings.begin(), crossings.end());
-    for (auto at = crossings.begin(); at != crossings.end();) {
-      const LinkId link = at->first;
-      Bytes load(0);
-      for (; at != crossings.end() && at->first == link; ++at) {
-        load += at->second;
-      }
-      longest = std::max(longest, load / links[link.index()].capacity);
-    }
-    sum += phase.latency + longest;
-  }
-  return sum;
+  return time_alone(schedule, *machine_, true);
 }
 
 Seconds LeastCosts::collective(CollectiveKind kind, Bytes payload,

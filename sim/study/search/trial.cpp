@@ -2,6 +2,7 @@
 #include "sim/study/search/trial.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 
@@ -14,26 +15,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The cause besides computing that takes most of the step.
-void find_limit(const Breakdown& parts, LayoutOutcome& outcome) {
-  const double step = parts.step.seconds().value;
-  const auto weigh = [&](const std::string& name, Picoseconds time) {
-    if (const double share = time.seconds().value / step; share > outcome.limit_share) {
-      outcome.limit = name;
-      outcome.limit_share = share;
-    }
-  };
-  weigh("recomputation", parts.recompute);
-  weigh("pipeline bubble", parts.bubble);
-  weigh("optimizer", parts.optimizer);
-  weigh("host", parts.host);
-  weigh("compression", parts.compression);
-  for (const auto& [axis, time] : parts.exposed) {
-    weigh(axis == "host" ? "copies to the host" : axis + " communication", time);
-  }
-  outcome.idle_share = (parts.bubble.seconds() + parts.host.seconds()).value / step;
-}
-
 LayoutOutcome outcome_of(const Prediction& prediction, double headroom) {
   LayoutOutcome outcome;
   outcome.step_time = prediction.step_time.seconds();
@@ -45,7 +26,10 @@ LayoutOutcome outcome_of(const Prediction& prediction, double headroom) {
     outcome.memory_capacity = role.capacity;
     outcome.fits = outcome.fits && role.peak.total() <= (1 - headroom) * role.capacity;
   }
-  find_limit(prediction.breakdown, outcome);
+  const Breakdown& parts = prediction.breakdown;
+  std::tie(outcome.limit, outcome.limit_share) = largest_overhead(parts);
+  outcome.idle_share =
+      (parts.bubble.seconds() + parts.host.seconds()).value / parts.step.seconds().value;
   return outcome;
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/sweep/result.hpp"
 
-#include <algorithm>
-
 #include "sim/study/sweep/values.hpp"
 
 namespace foretrain::sweep {
@@ -11,28 +9,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 double decimal(Picoseconds time) { return time.seconds().value; }
-
-Json breakdown_json(const Breakdown& parts) {
-  Json json = {{"compute", decimal(parts.compute)}, {"recompute", decimal(parts.recompute)}};
-  for (const auto& [axis, time] : parts.exposed) {
-    json["exposed_" + axis] = decimal(time);
-  }
-  if (parts.compression.count > 0) {
-    json["compression"] = decimal(parts.compression);
-  }
-  json["bubble"] = decimal(parts.bubble);
-  json["optimizer"] = decimal(parts.optimizer);
-  json["host"] = decimal(parts.host);
-  return json;
-}
-
-// Of the stage that is nearest to its capacity, or furthest beyond it.
-const RoleMemory& fullest(const std::vector<RoleMemory>& memory) {
-  return *std::max_element(memory.begin(), memory.end(),
-                           [](const RoleMemory& a, const RoleMemory& b) {
-                             return a.peak.total() / a.capacity < b.peak.total() / b.capacity;
-                           });
-}
 
 }  // namespace
 
@@ -45,7 +21,7 @@ std::string result_json(const Prediction& prediction) {
                {"hfu", prediction.hardware_flops_utilization},
                {"model_tflops_per_gpu", prediction.model_flops_per_gpu.value * 1e-12}};
   if (!prediction.memory.empty()) {
-    const RoleMemory& stage = fullest(prediction.memory);
+    const RoleMemory& stage = fullest_role(prediction.memory);
     json["peak_memory_bytes"] = stage.peak.total().value;
     json["memory_capacity_bytes"] = stage.capacity.value;
   }

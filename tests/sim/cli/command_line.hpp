@@ -8,6 +8,7 @@
 
 #include "sim/cli/cli.hpp"
 #include "tests/support/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace foretrain::testing {
 
@@ -80,10 +81,6 @@ inline std::vector<std::string> split(const std::string& text, char separator) {
     parts.push_back(part);
   }
   return parts;
-}
-
-inline bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace foretrain::testing

@@ -4,15 +4,12 @@
 
 #include "tests/sim/cli/command_line.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Json = nlohmann::json;
 
 namespace foretrain::testing {
 namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 const std::vector<std::string> kSmallPlan = {
     "plan", "--model",        "gpt2", "--platform", "dgx-a100-40gb", "--sequence",
@@ -57,6 +54,18 @@ TEST_CASE("a plan without tokens takes the Chinchilla-optimal number and says so
       command_line({"plan", "--model", "gpt2", "--platform", "dgx-a100-40gb", "--sequence", "128",
                     "--global-batch", "64", "--gpus", "8"});
   CHECK(has(outcome.out, "none given: 20 per parameter are Chinchilla-optimal"));
+}
+
+TEST_CASE("a plan's sequences are as long as the model's positions go, and at most 4,096",
+          "[cli]") {
+  const auto first_line = [](const char* model) {
+    const std::string out = command_line({"plan", "--model", model, "--platform", "dgx-a100-40gb",
+                                          "--tokens", "1 G", "--gpus", "8"})
+                                .out;
+    return out.substr(0, out.find('\n', out.find('\n') + 1));
+  };
+  CHECK(has(first_line("gpt2"), "1024 tokens a sequence"));
+  CHECK(has(first_line("llama-2-7b"), "4096 tokens a sequence"));
 }
 
 TEST_CASE("a run file gives a plan its details, but not its size and layout", "[cli]") {

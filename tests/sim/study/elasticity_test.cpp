@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
@@ -47,10 +48,6 @@ const Elasticity& row(const Elasticities& all, const std::string& number) {
     }
   }
   throw std::runtime_error("no row " + number);
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 TEST_CASE("a gain is the change of the step time, an elasticity its logarithmic slope", "[study]") {

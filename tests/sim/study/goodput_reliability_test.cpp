@@ -5,9 +5,11 @@
 #include "sim/study/goodput/goodput.hpp"
 #include "sim/study/goodput/reliability.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
+using foretrain::testing::has;
 
 namespace foretrain::goodput::testing {
 namespace {
@@ -30,10 +32,6 @@ std::string mistake(const std::string& toml) {
     return error.what();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 Size size_of(std::int64_t nodes) {

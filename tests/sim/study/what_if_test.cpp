@@ -10,16 +10,14 @@
 #include "sim/core/error.hpp"
 #include "sim/core/table.hpp"
 #include "strategies/load_platform.hpp"
+#include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
-
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-const Catalogue kCatalogue = {kRoot + "/models", kRoot + "/platforms",
-                              kRoot + "/strategies/stacks"};
 
 /// A run file of some platform, its hardware changed or not.
 class Changed {
@@ -29,13 +27,13 @@ class Changed {
                                     "model = \"gpt2\"\nplatform = \"" + platform + "\"\n" + size +
                                         "\n[training]\nsequence_length = 128\nglobal_batch = 8\n");
     if (!line.empty()) {
-      texts_ = apply_what_if(line, tree, sources_, kCatalogue, "");
+      texts_ = apply_what_if(line, tree, sources_, source_catalogue(), "");
     }
     config::Diagnostics diagnostics;
     config::Reader reader(tree, "", diagnostics);
     file_ = read_run(reader);
     diagnostics.throw_if_any();
-    cluster_ = load_platform(file_, sources_, kCatalogue, "");
+    cluster_ = load_platform(file_, sources_, source_catalogue(), "");
   }
   [[nodiscard]] const RunFile& file() const { return file_; }
   [[nodiscard]] const Cluster& cluster() const { return cluster_; }
@@ -91,10 +89,6 @@ std::map<std::string, double> differences(const Cluster& before, const Cluster& 
   return factors;
 }
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// Whether a row may touch a fact; "DGX A100: memory" is one of a part.
 bool may_touch(std::string_view row, const std::string& fact) {
   const bool is_memory = fact == "memory" || fact.ends_with(": memory") || has(fact, "gpu.memory");
@@ -147,7 +141,8 @@ const std::set<std::string, std::less<>> kSometimes = {"slow_port", "spine", "ov
                                                        "pcie", "nvlink"};
 
 TEST_CASE("every name changes what it says, or says why not, on every cluster", "[study]") {
-  const std::vector<std::string> platforms = config::names_in(kCatalogue.platforms + "/clusters");
+  const std::vector<std::string> platforms =
+      config::names_in(source_catalogue().platforms + "/clusters");
   for (const WhatIfRow& row : what_if_rows()) {
     std::size_t changed = 0;
     for (const std::string& platform : platforms) {
@@ -171,7 +166,7 @@ TEST_CASE("every name changes what it says, or says why not, on every cluster", 
 }
 
 TEST_CASE("every cluster takes another GPU, without its own site's clocks", "[study]") {
-  for (const std::string& platform : config::names_in(kCatalogue.platforms + "/clusters")) {
+  for (const std::string& platform : config::names_in(source_catalogue().platforms + "/clusters")) {
     INFO(platform);
     const Changed changed(platform, "gpu=h200-sxm");
     for (const Cluster* kind : changed.cluster().kinds()) {
@@ -182,7 +177,7 @@ TEST_CASE("every cluster takes another GPU, without its own site's clocks", "[st
   CHECK(Changed("b200-power-limited", "").cluster().gpu.sustained.value != 1.0);
   config::Sources sources;
   CHECK(Changed("b200-power-limited", "gpu=h200-sxm").cluster().gpu.sustained.value ==
-        load_gpu(sources, "h200-sxm", kCatalogue.platforms).sustained.value);
+        load_gpu(sources, "h200-sxm", source_catalogue().platforms).sustained.value);
 }
 
 TEST_CASE("nodes of twice the GPUs have twice the NICs", "[study]") {
@@ -217,7 +212,7 @@ TEST_CASE("changes are made in the order of the table, whatever the order on the
   for (const char* line : {"gpu=h200-sxm,hbm=2x", "hbm=2x,gpu=h200-sxm"}) {
     const Changed changed("dgx-a100-80gb", line);
     config::Sources sources;
-    const Gpu h200 = load_gpu(sources, "h200-sxm", kCatalogue.platforms);
+    const Gpu h200 = load_gpu(sources, "h200-sxm", source_catalogue().platforms);
     CHECK_THAT(changed.cluster().gpu.memory_rate.value.value,
                WithinRel(2 * h200.memory_rate.value.value, 1e-12));
     REQUIRE(changed.texts().size() == 2);

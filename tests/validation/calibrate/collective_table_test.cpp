@@ -4,6 +4,7 @@
 
 #include "sim/core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 #include "validation/calibrate/nccl_tests.hpp"
 
 using Catch::Matchers::WithinRel;
@@ -27,10 +28,6 @@ std::string mistake(const std::string& text, const CollectiveTableOptions& optio
     return error.diagnostics().front().text();
   }
   return "";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 constexpr const char* kText = R"(# Collective test starting: all_reduce_perf

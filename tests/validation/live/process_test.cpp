@@ -7,10 +7,13 @@
 #include "sim/core/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 #include "validation/live/launch.hpp"
 
 namespace foretrain::live {
 namespace {
+
+using testing::has;
 
 const std::string kLauncher = std::string(FORETRAIN_SOURCE_DIR) + "/validation/trainer/launch.sh";
 constexpr Seconds kLimit{60};
@@ -19,10 +22,6 @@ std::vector<std::string> launched(std::vector<std::string> options, const std::s
   options.insert(options.begin(), kLauncher);
   options.insert(options.end(), {"--", "bash", "-c", script});
   return options;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -84,8 +83,8 @@ TEST_CASE("when a rank fails the others are stopped, and its words and code come
       "if ((FORETRAIN_RANK == 1)); then echo out of memory >&2; exit 7; fi; sleep 100";
   const ProcessResult result = run_process(launched({"--ranks", "2"}, script), Seconds(50));
   CHECK(result.code == 7);
-  CHECK(contains(result.errors, "out of memory"));
-  CHECK(contains(result.errors, "rank 1 ended with exit code 7"));
+  CHECK(has(result.errors, "out of memory"));
+  CHECK(has(result.errors, "rank 1 ended with exit code 7"));
 }
 
 TEST_CASE("the launcher refuses what it cannot do", "[live]") {
@@ -107,7 +106,7 @@ TEST_CASE("shaped links join namespaces, or the launcher says that it cannot", "
     CHECK(result.out == "veth pairs and a bridge, tc tbf 400 Mbit/s\nfabric0\n");
   } else {
     CHECK(result.out == "loopback\nlo\n");
-    CHECK(contains(result.errors, "the ranks talk over loopback"));
+    CHECK(has(result.errors, "the ranks talk over loopback"));
   }
 }
 

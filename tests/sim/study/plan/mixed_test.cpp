@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "sim/study/simulate.hpp"
+#include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
@@ -13,24 +14,11 @@ namespace {
 
 using Numbers = std::vector<std::int64_t>;
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-const Catalogue kCatalogue = {kRoot + "/models", kRoot + "/platforms",
-                              kRoot + "/strategies/stacks"};
-
 Run load(const std::string& platform, const std::vector<std::string>& sets) {
-  config::Sources sources;
-  config::Value tree = parse_toml(sources, "run.toml",
-                                  "model = \"llama-2-7b\"\nplatform = \"" + platform +
-                                      "\"\n[training]\nsequence_length = 2048\n"
-                                      "global_batch = 64\n");
-  for (const std::string& set : sets) {
-    apply_set(sources, tree, set);
-  }
-  config::Diagnostics diagnostics;
-  config::Reader reader(tree, "", diagnostics);
-  const RunFile file = read_run(reader);
-  diagnostics.throw_if_any();
-  return resolve(file, sources, kCatalogue, "");
+  return resolve_text("model = \"llama-2-7b\"\nplatform = \"" + platform +
+                          "\"\n[training]\nsequence_length = 2048\n"
+                          "global_batch = 64\n",
+                      sets);
 }
 
 std::vector<NodeChoice> choices_on(const std::string& platform, const PartNames& names,
@@ -121,9 +109,9 @@ TEST_CASE("stages are measured against the memory of the nodes that they are on"
   REQUIRE(prediction.memory.size() == 2);
   config::Sources sources;
   CHECK(prediction.memory[0].capacity ==
-        load_gpu(sources, "a100-sxm4-80gb", kCatalogue.platforms).memory.value);
+        load_gpu(sources, "a100-sxm4-80gb", source_catalogue().platforms).memory.value);
   CHECK(prediction.memory[1].capacity ==
-        load_gpu(sources, "h100-sxm5-80gb", kCatalogue.platforms).memory.value);
+        load_gpu(sources, "h100-sxm5-80gb", source_catalogue().platforms).memory.value);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "sim/core/error.hpp"
 #include "sim/study/plan/mixed.hpp"
 #include "sim/study/simulate.hpp"
+#include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
 
 using Catch::Matchers::WithinRel;
@@ -17,25 +18,12 @@ using Catch::Matchers::WithinRel;
 namespace foretrain::testing {
 namespace {
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-const Catalogue kCatalogue = {kRoot + "/models", kRoot + "/platforms",
-                              kRoot + "/strategies/stacks"};
-
 Run load(const std::vector<std::string>& sets, const std::string& platform = "dgx-h100",
          const std::string& model = "llama-2-7b") {
-  config::Sources sources;
-  config::Value tree = parse_toml(sources, "run.toml",
-                                  "model = \"" + model + "\"\nplatform = \"" + platform +
-                                      "\"\n[training]\nsequence_length = 4096\n"
-                                      "global_batch = 512\n");
-  for (const std::string& set : sets) {
-    apply_set(sources, tree, set);
-  }
-  config::Diagnostics diagnostics;
-  config::Reader reader(tree, "", diagnostics);
-  const RunFile file = read_run(reader);
-  diagnostics.throw_if_any();
-  return resolve(file, sources, kCatalogue, "");
+  return resolve_text("model = \"" + model + "\"\nplatform = \"" + platform +
+                          "\"\n[training]\nsequence_length = 4096\n"
+                          "global_batch = 512\n",
+                      sets);
 }
 
 /// A made-up cluster: a step of so many GPU-seconds, and another 0.1 s on every size.
@@ -202,7 +190,7 @@ TEST_CASE("guesses of time and memory stay near the simulator's", "[study]") {
 
 TEST_CASE("the examples of prices and power read, and the user's numbers replace them", "[study]") {
   config::Sources sources;
-  const std::string path = kRoot + "/platforms/prices.toml";
+  const std::string path = source_catalogue().platforms + "/prices.toml";
   const Run run = load({"gpus=1"});
   const Economics economics = load_economics(sources, path, run.cluster, {});
   REQUIRE(economics.price);

@@ -5,7 +5,9 @@
 #include <set>
 
 #include "sim/core/error.hpp"
+#include "tests/platforms/examples.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 namespace foretrain::testing {
 namespace {
@@ -21,16 +23,7 @@ Values values_of(const std::string& text) {
 
 std::string refusal_of(const std::vector<std::string>& varied,
                        const std::vector<std::string>& zipped = {}) {
-  try {
-    (void)parse_grid(varied, zipped);
-  } catch (const ConfigError& error) {
-    return error.diagnostics().front().text();
-  }
-  return "accepted";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return error_of([&] { return parse_grid(varied, zipped); });
 }
 
 }  // namespace
@@ -81,7 +74,7 @@ TEST_CASE("a grid is refused with what was expected", "[study]") {
   CHECK(has(refusal_of({}, {"a=1,2", "b=1,2,3"}), "b: has 3 values, but a has 2"));
   CHECK(has(refusal_of({"k=1..99999999+1"}), "more than 100000 values"));
   const std::string thousand = "=1..1000+1";
-  CHECK(refusal_of({"a" + thousand, "b" + thousand, "c" + thousand}) == "accepted");
+  CHECK(refusal_of({"a" + thousand, "b" + thousand, "c" + thousand}) == "");
   CHECK(has(refusal_of({"a" + thousand, "b" + thousand, "c" + thousand, "d=1,2"}),
             "more than 1000000000 points"));
 }

@@ -7,9 +7,11 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include "sim/core/error.hpp"
+#include "tests/platforms/examples.hpp"
 #include "tests/sim/study/sweep/fake_points.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace foretrain::testing {
 namespace {
@@ -28,20 +30,6 @@ std::vector<Row> rows_of(const Journal& journal) {
   std::vector<Row> rows;
   journal.for_each([&rows](const Row& row) { rows.push_back(row); });
   return rows;
-}
-
-template <class Work>
-std::string refusal_of(Work work) {
-  try {
-    (void)work();
-  } catch (const ConfigError& error) {
-    return error.diagnostics().front().text();
-  }
-  return "accepted";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -145,10 +133,10 @@ TEST_CASE("what fails half way leaves nothing", "[study]") {
 TEST_CASE("a file that is no journal of this sweep is refused and left alone", "[study]") {
   const ScratchFolder folder;
   const auto open = [&](const std::string& path) {
-    return refusal_of([&] { return Journal::open(path, identity_of(grid())); });
+    return error_of([&] { return Journal::open(path, identity_of(grid())); });
   };
   const auto read = [&](const std::string& path) {
-    return refusal_of([&] { return Journal::read(path); });
+    return error_of([&] { return Journal::read(path); });
   };
   const std::string text = folder.write("text", std::string(5000, 'x'));
   CHECK(has(open(text), "text: cannot be used as a journal: file is not a database"));
@@ -175,7 +163,7 @@ TEST_CASE("a file that is no journal of this sweep is refused and left alone", "
   const std::string ours = folder.path() + "/ours.sqlite";
   (void)Journal::open(ours, identity_of(grid()));
   const Grid more = sweep::parse_grid({"k=1,2,3,4,5"}, {});
-  const std::string refusal = refusal_of([&] { return Journal::open(ours, identity_of(more)); });
+  const std::string refusal = error_of([&] { return Journal::open(ours, identity_of(more)); });
   CHECK(has(refusal, "is the journal of another sweep, which varied k=1,2,3,4;"));
 }
 

@@ -6,9 +6,11 @@
 #include <stdexcept>
 
 #include "sim/core/error.hpp"
+#include "tests/platforms/examples.hpp"
 #include "tests/sim/study/sweep/fake_points.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/scratch_folder.hpp"
+#include "tests/support/text.hpp"
 
 namespace foretrain::testing {
 namespace {
@@ -39,19 +41,6 @@ Tally sweep_into(const std::string& path, const sweep::Prepare& prepare, std::si
   sweep::Interrupt interrupt;
   Journal journal = Journal::open(path, identity_of(grid()));
   return run_sweep(grid(), shard, journal, jobs, prepare, interrupt, progress);
-}
-
-std::string refusal_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const ConfigError& error) {
-    return error.diagnostics().front().text();
-  }
-  return "accepted";
-}
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 }  // namespace
@@ -265,7 +254,7 @@ TEST_CASE("journals that contradict each other, or are of other sweeps, are not 
   };
   const auto refusal = [&](const std::string& other) {
     const std::string out = folder.path() + "/out";
-    const std::string text = refusal_of([&] { (void)sweep::merge(out, {ours, other}); });
+    const std::string text = error_of([&] { (void)sweep::merge(out, {ours, other}); });
     CHECK_FALSE(std::filesystem::exists(out));
     return text;
   };
