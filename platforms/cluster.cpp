@@ -301,6 +301,14 @@ Cluster without_hosts(Cluster cluster) {
   return cluster;
 }
 
+Bytes Cluster::least_memory() const {
+  Bytes least = gpu.memory.value;
+  for (const Cluster* kind : kinds()) {
+    least = std::min(least, kind->gpu.memory.value);
+  }
+  return least;
+}
+
 std::vector<const Cluster*> Cluster::kinds() const {
   if (parts.empty()) {
     return {this};

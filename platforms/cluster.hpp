@@ -85,6 +85,8 @@ struct Cluster {
   [[nodiscard]] std::vector<std::int64_t> nodes_of_kinds(std::int64_t total) const;
   /// The number of nodes that holds every kind in its proportion; 1 where all nodes are alike.
   [[nodiscard]] std::int64_t node_unit() const;
+  /// Of the GPU that has least.
+  [[nodiscard]] Bytes least_memory() const;
 };
 
 /// The same cluster, of whose hosts nothing is said.

@@ -93,6 +93,8 @@ struct LoadedRun {
   std::optional<goodput::Reliability> reliability;  ///< where the file has such a table
   std::vector<std::string> changes;                 ///< what --what-if changed, for people
 };
+/// The run file's, or the usual one.
+[[nodiscard]] goodput::Reliability reliability_of(LoadedRun& loaded);
 /// The folder that a run's relative paths start from.
 [[nodiscard]] std::string directory_of(const RunOptions& options);
 /// What the run file, the sets and the changes of hardware say, before the files that they name are

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/economics.hpp"
 #include "sim/config/quantity.hpp"
 #include "sim/core/error.hpp"
 #include "sim/study/scale.hpp"
@@ -28,7 +29,7 @@ struct Options {
   std::string format = "text";
   std::string nodes;      // empty: the run's
   std::string step_time;  // empty: simulated
-  std::optional<double> price;
+  std::string price;      // empty: the run file's
   goodput::MonteCarlo monte_carlo;
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
 };
@@ -114,11 +115,9 @@ class Study {
  public:
   Study(const Options& options, Console& console) : options_(options), console_(console) {
     load_run(options.run, base_);
-    reliability_ = base_.reliability ? *base_.reliability
-                                     : goodput::load_reliability(base_.sources, std::nullopt,
-                                                                 reliability_folder(), "");
-    if (options.price) {
-      reliability_.price = options.price;
+    reliability_ = reliability_of(base_);
+    if (!options.price.empty()) {
+      reliability_.price = read_price(options.price);
     }
     if (!reliability_.duration && !base_.run.training.tokens) {
       refuse(options.run.file,
@@ -299,8 +298,7 @@ std::function<int()> add_goodput(CLI::App& app, Console& console) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app.add_option("--seed", options->monte_carlo.seed, "Of the failures")->capture_default_str();
-  app.add_option("--price", options->price, "Price of a GPU and hour")
-      ->check(CLI::NonNegativeNumber);
+  add_price_option(app, options->price);
   app.add_option("--jobs", options->jobs, "Worker processes")->check(CLI::Range(1, 1024));
   return [options, &console] { return Study(*options, console).run(); };
 }

@@ -4,34 +4,31 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "sim/cli/cli.hpp"
+#include "sim/study/economics.hpp"
+#include "sim/study/plan/find_layout.hpp"
 #include "sim/study/plan/mixed.hpp"
-#include "sim/study/plan/plan.hpp"
 
 namespace foretrain::cli {
 
 /// The same run without its size, [parallel] and what was measured of it.
 [[nodiscard]] RunOptions without_layout(RunOptions options);
 
-/// Simulates it with these keys set, on as many nodes as they say.
-[[nodiscard]] PlanPoint predict_layout(const RunOptions& open,
-                                       const std::vector<std::string>& sets);
+/// What stays the same whatever the layout; the smallest size says it, or the platform's own where
+/// that has every kind of node. Throws ConfigError.
+void load_open(const RunOptions& open, LoadedRun& loaded);
 
-/// What is known of the price and the power of a cluster's GPUs.
-[[nodiscard]] Economics economics_of(const Cluster& cluster, const EconomicsChoice& choice = {});
+/// Of a run that load_open() loaded.
+[[nodiscard]] OpenRun open_run_of(const LoadedRun& loaded);
 
-/// How a study of unlike nodes is done.
-struct NodeStudy {
-  std::int64_t nodes = 1;
-  std::size_t candidates = 5;
-  std::size_t jobs = 1;
-  EconomicsChoice economics;
-};
-/// Which of unlike nodes to use, of so many; nothing where nodes are alike.
-[[nodiscard]] std::vector<NodeChoice> choose_nodes(const LoadedRun& base, const RunOptions& open,
-                                                   const NodeStudy& study);
+/// A search in `jobs` processes whose last word is the simulation of the run file with error bars.
+[[nodiscard]] FindOptions find_options(const RunOptions& open, std::size_t jobs, Console& console);
+
+/// Which of so many unlike nodes to use; nothing where nodes are alike.
+[[nodiscard]] std::vector<NodeChoice> choose_nodes(const RunOptions& open, std::int64_t nodes,
+                                                   const FindOptions& how,
+                                                   const EconomicsChoice& economics = {});
 
 }  // namespace foretrain::cli

@@ -100,6 +100,12 @@ void load_run(const RunOptions& options, LoadedRun& loaded) {
   }
 }
 
+goodput::Reliability reliability_of(LoadedRun& loaded) {
+  return loaded.reliability
+             ? *loaded.reliability
+             : goodput::load_reliability(loaded.sources, std::nullopt, reliability_folder(), "");
+}
+
 // Error bars come from a data file that may not be there.
 void add_interval(const Run& run, Prediction& prediction) {
   const std::string path = data_root() + "/validation/residuals.toml";

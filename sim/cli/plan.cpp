@@ -11,10 +11,11 @@
 #include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/economics.hpp"
 #include "sim/cli/layouts.hpp"
 #include "sim/config/text.hpp"
 #include "sim/core/error.hpp"
-#include "sim/study/plan/amounts.hpp"
+#include "sim/study/amounts.hpp"
 
 namespace foretrain::cli {
 namespace {
@@ -29,13 +30,9 @@ struct Options {
   std::int64_t global_batch = 0;
   std::string deadline;
   std::string budget;
-  std::string price;
-  std::string load;
-  std::string idle;
-  std::string host;
-  double pue = 0;
-  std::string grid;
+  EconomicsOptions economics;
   std::string format = "text";
+  std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
   PlanOptions plan;
 };
 
@@ -129,22 +126,6 @@ RunOptions open_run(const Options& options) {
   return run;
 }
 
-// What stays the same whatever the layout; the smallest size says it.
-void load_base(RunOptions options, LoadedRun& loaded) {
-  RunOptions first = options;
-  first.sets.push_back("gpus=1");
-  try {
-    load_run(first, loaded);
-  } catch (const ConfigError& error) {
-    const bool is_mixed =
-        error.diagnostics().front().message.find("mixes its kinds") != std::string::npos;
-    if (!is_mixed) {
-      throw;
-    }
-    load_run(options, loaded);  // the platform's own size has every kind
-  }
-}
-
 void read_tokens(const Options& options, const Run& run, PlanOptions& plan) {
   const double optimal = kChinchilla * static_cast<double>(activated_parameters(run.model));
   const std::string best = fmt::format("{}, {:.0f} per parameter, would be Chinchilla-optimal",
@@ -162,25 +143,6 @@ void read_tokens(const Options& options, const Run& run, PlanOptions& plan) {
                   kChinchilla);
 }
 
-EconomicsChoice read_choice(const Options& options) {
-  EconomicsChoice choice;
-  const auto read = [](const std::string& option, const std::string& text, auto parse,
-                       const std::string& expected, std::optional<double>& into) {
-    if (!text.empty()) {
-      into = amount_of<double>(option, text, parse, expected);
-    }
-  };
-  read("--price", options.price, parse_hourly_price, "a price such as \"$2.5/h\"", choice.price);
-  read("--load-power", options.load, parse_power, "a power such as \"700 W\"", choice.load);
-  read("--idle-power", options.idle, parse_power, "a power such as \"100 W\"", choice.idle);
-  read("--host-power", options.host, parse_power, "a power such as \"350 W\"", choice.host);
-  read("--grid", options.grid, parse_grid, "an intensity such as \"370 g/kWh\"", choice.grid);
-  if (options.pue > 0) {
-    choice.pue = options.pue;
-  }
-  return choice;
-}
-
 PlanOptions read_plan(const Options& options, const Run& run) {
   PlanOptions plan = options.plan;
   read_tokens(options, run, plan);
@@ -192,7 +154,7 @@ PlanOptions read_plan(const Options& options, const Run& run) {
     plan.budget = amount_of<double>("--budget", options.budget, parse_money,
                                     "a sum such as \"$2M\" or \"$900k\"");
   }
-  plan.economics = economics_of(run.cluster, read_choice(options));
+  plan.economics = economics_of(run.cluster, read_choice(options.economics));
   if (plan.budget && !plan.economics.price) {
     refuse_usage("--budget", "a budget needs --price: there is no example for these GPUs");
   }
@@ -202,17 +164,21 @@ PlanOptions read_plan(const Options& options, const Run& run) {
 int plan_command(const Options& options, Console& console) {
   const RunOptions open = open_run(options);
   LoadedRun base;
-  load_base(open, base);
+  load_open(open, base);
   const PlanOptions how = read_plan(options, base.run);
-  const Plan result = plan(
-      base.run, how, [&](const auto& sets) { return predict_layout(open, sets); },
-      pieces_done_on(console, 0, "layouts"));
+  const FindOptions find = find_options(open, options.jobs, console);
+  const OpenRun layouts = open_run_of(base);
+  const FixedChoices usual = usual_choices(base.run);
+  Plan result = plan(base.run, how,
+                     {[&](std::int64_t gpus) { return fastest_layout(layouts, gpus, usual, find); },
+                      [&](std::int64_t gpus) { return small_layout(layouts, gpus, find); }});
   std::vector<NodeChoice> nodes;
   if (result.choice) {
-    const std::int64_t gpus = result.rows[*result.choice].point.gpus;
-    nodes = choose_nodes(
-        base, open,
-        {gpus / base.run.cluster.gpus_per_node, how.candidates, how.jobs, read_choice(options)});
+    const PlanRow& row = result.rows[*result.choice];
+    result.with_failures = with_failures(base.run, row, how, reliability_of(base));
+    const std::int64_t gpus = row.point.gpus;
+    nodes = choose_nodes(open, gpus / base.run.cluster.gpus_per_node, find,
+                         read_choice(options.economics));
   }
   if (options.format == "json") {
     console.out << plan_json(result, base.run, how, nodes);
@@ -230,21 +196,10 @@ int plan_command(const Options& options, Console& console) {
   return result.choice ? kGood : kConditionFailed;
 }
 
-void add_economics_options(CLI::App& app, Options& options) {
-  app.add_option("--price", options.price, "Per GPU and hour: \"$2.5/h\"");
-  app.add_option("--load-power", options.load, "Of a GPU while it computes: \"700 W\"");
-  app.add_option("--idle-power", options.idle, "Of a GPU while it waits: \"100 W\"");
-  app.add_option("--host-power", options.host, "A GPU's share of the rest of its node: \"350 W\"");
-  app.add_option("--pue", options.pue, "Power of the building per power of its machines")
-      ->check(CLI::Range(1.0, 5.0));
-  app.add_option("--grid", options.grid, "What the grid emits: \"370 g/kWh\"");
-}
-
 }  // namespace
 
 std::function<int()> add_plan(CLI::App& app, Console& console) {
   auto options = std::make_shared<Options>();
-  options->plan.jobs = std::max(1U, std::thread::hardware_concurrency());
   app.add_option("run", options->run.file,
                  "Run file for the details; its size and [parallel] are what is planned");
   app.add_option("--model", options->model, "Name of a model, or a file");
@@ -259,7 +214,7 @@ std::function<int()> add_plan(CLI::App& app, Console& console) {
       ->check(CLI::Range(1, 100'000'000));
   app.add_option("--deadline", options->deadline, "Time to train: \"30 d\"");
   app.add_option("--budget", options->budget, "Money to spend: \"$2M\"");
-  add_economics_options(app, *options);
+  add_economics_options(app, options->economics);
   app.add_option("--efficiency", options->plan.threshold,
                  "Efficiency below which a size is past the knee")
       ->check(CLI::Range(0.01, 1.0))
@@ -271,10 +226,7 @@ std::function<int()> add_plan(CLI::App& app, Console& console) {
   app.add_option("--max-gpus", options->plan.most_gpus, "The largest size that is tried")
       ->check(CLI::Range(1, 262'144))
       ->capture_default_str();
-  app.add_option("--candidates", options->plan.candidates, "Layouts simulated at each size")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app.add_option("--jobs", options->plan.jobs, "Worker processes")->check(CLI::Range(1, 1024));
+  app.add_option("--jobs", options->jobs, "Worker processes")->check(CLI::Range(1, 1024));
   add_change_options(app, options->run);
   add_format_option(app, options->format);
   return [options, &console] { return plan_command(*options, console); };

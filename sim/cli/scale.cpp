@@ -114,16 +114,15 @@ std::optional<Elasticities> what_to_buy(const Study& study, const std::vector<Sc
       pieces_done_on(console, elasticity_rows().size(), "changes of hardware"));
 }
 
-// On unlike nodes: which of them are worth using at that size, each in the best layout of a few.
-std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleRow>& rows) {
+// On unlike nodes: which of them are worth using at that size, each in its best layout.
+std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleRow>& rows,
+                                    Console& console) {
   const std::optional<std::int64_t> nodes = size_to_improve(study.options, rows);
   if (!study.options.elasticities || !nodes) {
     return {};
   }
-  NodeStudy how;
-  how.nodes = *nodes;
-  how.jobs = study.options.jobs;
-  return choose_nodes(study.base, without_layout(study.options.run), how);
+  const RunOptions open = without_layout(study.options.run);
+  return choose_nodes(open, *nodes, find_options(open, study.options.jobs, console));
 }
 
 void print(const Study& study, const std::vector<ScaleRow>& rows,
@@ -148,7 +147,7 @@ void print(const Study& study, const std::vector<ScaleRow>& rows,
   if (next) {
     console.out << '\n' << elasticity_text(*next);
   }
-  if (const auto nodes = which_nodes(study, rows); !nodes.empty()) {
+  if (const auto nodes = which_nodes(study, rows, console); !nodes.empty()) {
     console.out << '\n' << node_choices_text(nodes, study.base.run.training.tokens.value_or(0));
   }
 }

@@ -3,7 +3,6 @@
 #include "sim/study/search/search.hpp"
 
 #include <array>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -12,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "sim/cli/cli.hpp"
+#include "sim/cli/economics.hpp"
 #include "sim/core/error.hpp"
 #include "sim/study/scale.hpp"
 
@@ -25,10 +25,7 @@ struct Options {
   std::string gpus;
   std::string nodes;
   std::string headroom = "0%";
-  std::string price;
-  double load_watts = 0;
-  double idle_watts = 0;
-  double pue = 1;
+  EconomicsOptions economics;
   std::vector<std::string> fixed;
   double time_limit = 0;
   std::string front;
@@ -69,18 +66,19 @@ std::vector<std::int64_t> sizes_of(const Options& options, const Run& base) {
   return sizes;
 }
 
-SearchOptions search_options(const Options& options, const Run& base, Console& console) {
+SearchOptions search_options(const Options& options, const Run& base, const Economics& economics,
+                             Console& console) {
   SearchOptions search = options.search;
   search.objective = options.objective == "cost"     ? Objective::cost
                      : options.objective == "energy" ? Objective::energy
+                     : options.objective == "memory" ? Objective::memory
                                                      : Objective::time;
   search.gpus = sizes_of(options, base);
   search.headroom = parse_share(options.headroom);
-  if (!options.price.empty()) {
-    search.price = parse_price(options.price);
-  }
-  if (options.load_watts > 0) {
-    search.power = GpuPower{options.load_watts, options.idle_watts, options.pue};
+  search.price = economics.price;
+  if (economics.has_power()) {
+    search.power = GpuPower{*economics.load + *economics.host, *economics.idle + *economics.host,
+                            economics.pue};
   }
   if (options.time_limit > 0) {
     search.time_limit = Seconds(options.time_limit);
@@ -89,18 +87,10 @@ SearchOptions search_options(const Options& options, const Run& base, Console& c
   return search;
 }
 
-SearchSpace load_space(const Options& options, config::Sources& sources) {
-  config::Value root =
-      config::parse_toml(sources, options.run.file, config::read_file(options.run.file));
-  for (const std::string& assignment : options.run.sets) {
-    config::apply_set(sources, root, assignment);
-  }
-  config::Diagnostics diagnostics;
-  config::Reader reader(root, "", diagnostics);
-  const RunFile file = read_run(reader);
-  diagnostics.throw_if_any();
-  return {file, sources, find_catalogue(),
-          std::filesystem::path(options.run.file).parent_path().string(),
+SearchSpace load_space(const Options& options, config::Sources& sources,
+                       std::vector<std::string>& changes) {
+  const RunFile file = read_run_file(options.run, sources, &changes);
+  return {file, sources, find_catalogue(), directory_of(options.run),
           read_fixed(sources, options.fixed)};
 }
 
@@ -119,15 +109,25 @@ void write_front(const std::string& path, const SearchSpace& space, const Search
 
 int search_command(const Options& options, Console& console) {
   config::Sources sources;
-  const SearchSpace space = load_space(options, sources);
-  const SearchOptions how = search_options(options, space.base(), console);
+  std::vector<std::string> changes;
+  const SearchSpace space = load_space(options, sources, changes);
+  const Economics economics = economics_of(space.base().cluster, read_choice(options.economics));
+  const SearchOptions how = search_options(options, space.base(), economics, console);
   const SearchResult result = search(space, how);
   if (options.format == "json") {
     console.out << search_json(space, how, result);
   } else if (options.format == "csv") {
     console.out << search_csv(space, how, result.top);
   } else {
+    for (const std::string& change : changes) {
+      console.out << change << '\n';
+    }
     console.out << search_text(space, how, result);
+    if (how.objective == Objective::cost) {
+      for (const std::string& note : economics.notes) {
+        console.out << "note: " << note << '\n';
+      }
+    }
   }
   if (!options.front.empty()) {
     write_front(options.front, space, how);
@@ -154,7 +154,7 @@ std::function<int()> add_search(CLI::App& app, Console& console) {
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   app.add_option("--objective", options->objective, "What to make small")
-      ->check(CLI::IsMember({"time", "cost", "energy"}))
+      ->check(CLI::IsMember({"time", "cost", "energy", "memory"}))
       ->capture_default_str();
   auto* gpus = app.add_option("--gpus", options->gpus, "GPUs: \"512\", \"256,512\", \"8..64\"");
   app.add_option("--nodes", options->nodes, "Nodes, likewise")->excludes(gpus);
@@ -169,14 +169,7 @@ std::function<int()> add_search(CLI::App& app, Console& console) {
       ->take_all()
       ->expected(1)
       ->trigger_on_parse(false);
-  app.add_option("--price", options->price, "Money for a GPU and an hour, such as '$2.50/h'");
-  app.add_option("--power", options->load_watts, "Watts of a GPU and its share of the host")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--idle-power", options->idle_watts, "The same while it waits")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--pue", options->pue, "Power of the building over power of the machines")
-      ->check(CLI::Range(1.0, 10.0))
-      ->capture_default_str();
+  add_economics_options(app, options->economics);
   app.add_option("--time-limit", options->time_limit,
                  "Seconds after which the search ends unproved")
       ->check(CLI::PositiveNumber);

@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/generation.hpp"
 
-#include <algorithm>
-
 namespace foretrain {
-namespace {
-
-/// Of the GPU with the least memory, as for training.
-Bytes capacity_of(const Run& run) {
-  Bytes least = run.cluster.gpu.memory.value;
-  for (const Cluster* kind : run.cluster.kinds()) {
-    least = std::min(least, kind->gpu.memory.value);
-  }
-  return least;
-}
-
-}  // namespace
 
 GenerationMemory generation_memory(const Run& run) {
   GenerationMemory memory;
@@ -35,7 +21,7 @@ GenerationMemory generation_memory(const Run& run) {
     role.cache_per_token = cache_per_token(run, stage);
     role.cache_of_sequence = cache_of_sequence(run, stage);
     role.cache = static_cast<double>(memory.batch) * role.cache_of_sequence;
-    role.capacity = capacity_of(run);
+    role.capacity = run.cluster.least_memory();  // as for training
     memory.roles.push_back(role);
   }
   return memory;

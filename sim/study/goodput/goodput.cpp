@@ -194,7 +194,7 @@ Outcome goodput(const Reliability& reliability, const Size& size, std::optional<
                        static_cast<double>(outcome.job.nodes);
   outcome.gpu_hours = seconds / kSecondsPerHour * static_cast<double>(size.gpus) * whole;
   if (reliability.price) {
-    outcome.cost = outcome.gpu_hours * *reliability.price;
+    outcome.dollars = outcome.gpu_hours * *reliability.price;
   }
   return outcome;
 }

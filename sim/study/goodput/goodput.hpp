@@ -69,7 +69,7 @@ struct Outcome {
   double unfinished = 0;             ///< share of the runs that were given up
   std::optional<Seconds> to_finish;  ///< the tokens of the run, in the mean
   double gpu_hours = 0;              ///< until then, or of the duration, with those of the spares
-  std::optional<double> cost;        ///< of them
+  std::optional<double> dollars;     ///< of them
 };
 
 /// Simulates many runs of one size.

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/study/amounts.hpp"
+
 namespace foretrain::goodput {
 namespace {
 
@@ -29,7 +31,7 @@ constexpr auto kAliases = std::to_array<Alias>({
     {"checkpoints", "[reliability.checkpoint]"},
     {"spare_nodes", "spares"},
     {"detect", "detection"},
-    {"price", "price_per_gpu_hour"},
+    {"price_per_gpu_hour", "price"},
 });
 constexpr auto kPartAliases = std::to_array<Alias>({
     {"mttf", "mtbf"},
@@ -257,10 +259,10 @@ void read_over(Reader& reader, bool is_data_file, Reliability& into) {
       reader.fail("duration", "expected more than zero");
     }
   }
-  if (const auto price = reader.maybe<double>("price_per_gpu_hour")) {
-    into.price = price;
-    if (!(*price >= 0)) {
-      reader.fail("price_per_gpu_hour", "expected a price, not less than zero");
+  if (const auto price = reader.maybe<std::string>("price")) {
+    into.price = parse_hourly_price(*price);
+    if (!into.price) {
+      reader.fail("price", "expected a price such as \"$2.5/h\", got \"" + *price + "\"");
     }
   }
   for (std::size_t i = 0; i < kNumPartKinds; ++i) {

@@ -82,7 +82,7 @@ struct Reliability {
   std::optional<std::int64_t> spares;
   Sourced<double> spare_share;  ///< of the job's nodes, where `spares` is not given
   std::int64_t shrink = 0;      ///< nodes that the job may do without rather than wait
-  std::optional<double> price;  ///< of a GPU and hour
+  std::optional<double> price;  ///< US dollars per GPU and hour
   CheckpointKeys checkpoint;
   std::optional<StragglerKeys> stragglers;
   std::optional<MaintenanceKeys> maintenance;

@@ -73,7 +73,7 @@ Json outcome_json(const Outcome& outcome) {
   json["tokens_per_day"] = json_of(outcome.tokens);
   json["time_to_finish_s"] = outcome.to_finish ? Json(outcome.to_finish->value) : Json(nullptr);
   json["gpu_hours"] = outcome.gpu_hours;
-  json["cost"] = outcome.cost ? Json(*outcome.cost) : Json(nullptr);
+  json["dollars"] = outcome.dollars ? Json(*outcome.dollars) : Json(nullptr);
   json["given_up"] = outcome.unfinished;
   json["closed_forms"] = outcome.closed ? closed_json(*outcome.closed) : Json(nullptr);
   return json;
@@ -111,7 +111,7 @@ std::string goodput_json(const Heading& heading, const Reliability& reliability,
 std::string goodput_csv(const std::vector<Outcome>& outcomes) {
   std::string text =
       "nodes,gpus,step_time_s,between_failures_s,checkpoint_interval_s,effective,effective_low_95,"
-      "effective_high_95,interruptions,planned,tokens_per_day,time_to_finish_s,gpu_hours,cost";
+      "effective_high_95,interruptions,planned,tokens_per_day,time_to_finish_s,gpu_hours,dollars";
   for (std::size_t i = 0; i < kNumLosses; ++i) {
     text += ",lost_" + key_of(name_of(static_cast<Loss>(i)));
   }
@@ -129,7 +129,7 @@ std::string goodput_csv(const std::vector<Outcome>& outcomes) {
         outcome.effective.mean + outcome.effective.half_width, outcome.failures.mean,
         outcome.planned.mean, outcome.tokens.mean,
         maybe(outcome.to_finish.has_value(), outcome.to_finish.value_or(Seconds(0)).value),
-        outcome.gpu_hours, maybe(outcome.cost.has_value(), outcome.cost.value_or(0)));
+        outcome.gpu_hours, maybe(outcome.dollars.has_value(), outcome.dollars.value_or(0)));
     for (const Estimate& lost : outcome.lost) {
       text += fmt::format(",{}", lost.mean);
     }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "sim/config/quantity.hpp"
+#include "sim/study/amounts.hpp"
 #include "sim/study/goodput/goodput.hpp"
 
 namespace foretrain::goodput {
@@ -128,9 +129,8 @@ std::string price_text(const Reliability& reliability, const Outcome& outcome) {
   std::string text = fmt::format(
       "{} GPU-hours{}", count_text(outcome.gpu_hours),
       outcome.job.spares == 0 ? "" : fmt::format(", with those of {}", spares_text(outcome.job)));
-  if (outcome.cost) {
-    text +=
-        fmt::format("; {} at {} each", count_text(*outcome.cost), show_number(*reliability.price));
+  if (outcome.dollars) {
+    text += fmt::format("; {} at ${:.2f}/h", show_money(*outcome.dollars), *reliability.price);
   }
   return text + "\n";
 }

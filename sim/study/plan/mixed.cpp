@@ -8,20 +8,20 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "sim/config/text.hpp"
 #include "sim/core/error.hpp"
-#include "sim/study/plan/amounts.hpp"
-#include "sim/study/plan/candidates.hpp"
+#include "sim/study/amounts.hpp"
+#include "strategies/stage.hpp"
 
 namespace foretrain {
 namespace {
 
-/// Some of the nodes, as keys of the run, and the run that they make.
+/// Some of the nodes.
 struct Subset {
   std::string words;
-  std::vector<std::string> sets;
-  Run run;
+  OpenRun open;
   bool is_all = false;
 };
 
@@ -49,47 +49,44 @@ Run with_parts(const Run& run, const std::vector<std::size_t>& order) {
   return result;
 }
 
-Subset subset_of(const Run& run, const PartNames& names, const std::vector<std::size_t>& order,
+Subset subset_of(const OpenRun& all, const PartNames& names, const std::vector<std::size_t>& order,
                  std::string words) {
-  Subset subset;
-  subset.words = std::move(words);
-  subset.run = with_parts(run, order);
+  Subset subset{std::move(words), all, order.size() == names.size()};
+  subset.open.run = with_parts(all.run, order);
   PartNames chosen;
   std::vector<std::int64_t> nodes;
   for (std::size_t i = 0; i < order.size(); ++i) {
     chosen.push_back(names[order[i]]);
-    nodes.push_back(subset.run.cluster.parts[i].nodes);
+    nodes.push_back(subset.open.run.cluster.parts[i].nodes);
   }
-  subset.sets = {parts_set(chosen, nodes)};
-  subset.is_all = order.size() == names.size();
+  subset.open.sets.push_back(parts_set(chosen, nodes));
   return subset;
 }
 
 // A batch that the replicas of fewer nodes divide: rounded down, but by no more than a tenth.
-void round_batch(Subset& subset, std::int64_t nodes_of_all) {
-  const std::int64_t batch = subset.run.training.global_batch;
-  const std::int64_t unit = subset.run.nodes * std::max<std::int64_t>(1, batch / 16 / nodes_of_all);
-  if (batch % subset.run.nodes != 0 && batch >= unit) {
-    subset.run.training.global_batch = batch / unit * unit;
-    subset.sets.push_back(
-        fmt::format("training.global_batch={}", subset.run.training.global_batch));
+void round_batch(OpenRun& open, std::int64_t nodes_of_all) {
+  std::int64_t& batch = open.run.training.global_batch;
+  const std::int64_t unit = open.run.nodes * std::max<std::int64_t>(1, batch / 16 / nodes_of_all);
+  if (batch % open.run.nodes != 0 && batch >= unit) {
+    batch = batch / unit * unit;
+    open.sets.push_back(fmt::format("training.global_batch={}", batch));
   }
 }
 
-Subset without_slow_nodes(const Run& run) {
+Subset without_slow_nodes(const OpenRun& all) {
   std::set<std::int64_t> slow;
-  for (const SlowPort& port : run.cluster.slow_ports) {
-    if (port.node < run.nodes) {
+  for (const SlowPort& port : all.run.cluster.slow_ports) {
+    if (port.node < all.run.nodes) {
       slow.insert(port.node);
     }
   }
-  Subset subset;
-  subset.words = "without the nodes on slow ports";
-  subset.run = run;
-  subset.run.cluster.slow_ports.clear();
-  subset.run.nodes = run.nodes - static_cast<std::int64_t>(slow.size());
-  subset.run.gpus = subset.run.nodes * run.cluster.gpus_per_node;
-  subset.sets = {"override.platform.fabric.slow_ports=[]"};
+  Subset subset{"without the nodes on slow ports", all};
+  Run& run = subset.open.run;
+  run.cluster.slow_ports.clear();
+  run.nodes -= static_cast<std::int64_t>(slow.size());
+  run.gpus = run.nodes * run.cluster.gpus_per_node;
+  subset.open.sets.emplace_back("override.platform.fabric.slow_ports=[]");
+  round_batch(subset.open, all.run.nodes);
   return subset;
 }
 
@@ -99,15 +96,44 @@ double tokens_per_second(const Run& run, const PlanPoint& point) {
 
 NodeChoice choice_of(const Subset& subset, std::optional<PlanPoint> best, const PriceOf& price) {
   NodeChoice choice;
-  choice.price = price ? price(subset.run.cluster) : std::nullopt;
+  const Run& run = subset.open.run;
+  choice.price = price ? price(run.cluster) : std::nullopt;
   choice.words = subset.words;
-  choice.nodes = subset.run.nodes;
+  choice.nodes = run.nodes;
   choice.is_all = subset.is_all;
   if (best) {
-    choice.tokens_per_second = tokens_per_second(subset.run, *best);
+    choice.tokens_per_second = tokens_per_second(run, *best);
   }
   choice.best = std::move(best);
   return choice;
+}
+
+Seconds kernels_on(const Gpu& gpu, const std::vector<Step>& steps) {
+  Seconds sum;
+  for (const Step& step : steps) {
+    std::visit(
+        [&](const auto& what) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(what)>, Boundary>) {
+            sum += kernel_time(Kernel{NameId(0), what}, gpu);
+          }
+        },
+        step.what);
+  }
+  return sum;
+}
+
+// Kernels of one micro-batch in one layer, forward and backward, on this GPU: the mean over layers.
+Seconds layer_time(const Run& run, const Gpu& gpu) {
+  const StageShape shape = stage_shape(run, 0);
+  Seconds sum;
+  double layers = 0;
+  for (std::size_t kind = 0; kind < shape.kinds.size(); ++kind) {
+    const LayerShape& layer = shape.kinds[kind];
+    const auto count = static_cast<double>(shape.num_layers_of(kind));
+    sum += (kernels_on(gpu, layer.work.forward) + kernels_on(gpu, layer.work.backward)) * count;
+    layers += count;
+  }
+  return sum / layers;
 }
 
 /// How fast a stage is, were all alike: of the slowest node that it has ranks on.
@@ -128,54 +154,65 @@ std::vector<double> speeds_of_stages(const Run& run, std::int64_t stages) {
   return speeds;
 }
 
-// The most promising pipelines over unlike nodes, with layers dealt out by speed, one more and one
+// A run whose stages have these layers.
+OpenRun with_layers(OpenRun open, std::vector<std::int64_t> layers) {
+  open.sets.push_back(fmt::format("parallel.stage_layers=[{}]", fmt::join(layers, ", ")));
+  open.words = fmt::format(" layers {}", fmt::join(layers, ","));
+  open.run.parallel.stage_layers = std::move(layers);
+  return open;
+}
+
+// The fastest of all pipelines over unlike nodes, with layers dealt out by speed, one more and one
 // fewer.
-std::vector<PlanCandidate> uneven(const Subset& subset, std::size_t candidates) {
+std::optional<PlanPoint> fastest_uneven(const Subset& subset, FindOptions options) {
   constexpr std::array<std::int64_t, 3> kShifts = {0, 1, -1};
-  std::vector<PlanCandidate> all;
-  std::size_t taken = 0;
-  std::set<std::pair<std::int64_t, std::int64_t>> seen;
-  for (const GuessedLayout& guess : guess_layouts(subset.run, subset.run.gpus, BatchRule::given)) {
-    const PlanLayout& layout = guess.layout;
-    if (layout.pipeline == 1 || layout.virtual_stages > 1 ||
-        guess.peak > memory_of_gpu(subset.run.cluster) * 1.1 || taken == candidates ||
-        !seen.emplace(layout.tensor, layout.pipeline).second) {
+  const Run& run = subset.open.run;
+  FixedChoices choices = usual_choices(run);
+  choices.numbers["parallel.virtual_stages"] = {1};
+  std::optional<PlanPoint> best;
+  for (std::int64_t stages = 2; stages <= std::min(run.model.layers, run.gpus); ++stages) {
+    if (run.gpus % stages != 0) {
       continue;
     }
-    ++taken;
-    const std::vector<double> speeds = speeds_of_stages(subset.run, layout.pipeline);
+    choices.numbers["parallel.pipeline"] = {stages};
+    const std::vector<double> speeds = speeds_of_stages(run, stages);
+    std::set<std::vector<std::int64_t>> seen;
     for (const std::int64_t shift : kShifts) {
-      const auto layers = deal_layers(subset.run.model.layers, speeds, shift);
-      PlanCandidate candidate{layout, subset.sets,
-                              fmt::format(" layers {}", fmt::join(layers, ","))};
-      candidate.more_sets.push_back(
-          fmt::format("parallel.stage_layers=[{}]", fmt::join(layers, ", ")));
-      all.push_back(std::move(candidate));
+      const auto layers = deal_layers(run.model.layers, speeds, shift);
+      if (seen.insert(layers).second) {
+        PlanPoint point =
+            fastest_layout(with_layers(subset.open, layers), run.gpus, choices, options);
+        if (point.is_good() && (!best || point.step_time < best->step_time)) {
+          options.too_slow = point.step_time;
+          best = std::move(point);
+        }
+      }
     }
   }
-  return all;
+  return best;
 }
 
-std::vector<Subset> subsets_of_kinds(const Run& run, const PartNames& names) {
+std::optional<PlanPoint> fastest_even(const Subset& subset, const FindOptions& options) {
+  const Run& run = subset.open.run;
+  PlanPoint point = fastest_layout(subset.open, run.gpus, usual_choices(run), options);
+  return point.is_good() ? std::optional(std::move(point)) : std::nullopt;
+}
+
+std::vector<Subset> subsets_of_kinds(const OpenRun& all, const PartNames& names) {
   std::vector<std::size_t> order(names.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::vector<Subset> subsets = {subset_of(run, names, order, "all, layers alike")};
+  std::vector<Subset> subsets = {subset_of(all, names, order, "all, layers alike")};
   for (const std::size_t part : order) {
     subsets.push_back(
-        subset_of(run, names, {part}, "only " + run.cluster.parts[part].cluster->name));
+        subset_of(all, names, {part}, "only " + all.run.cluster.parts[part].cluster->name));
   }
   return subsets;
 }
 
-std::vector<Subset> subsets_of_ports(const Run& run) {
-  Subset all;
-  all.words = "all";
-  all.run = run;
-  all.run.gpus = run.nodes * run.cluster.gpus_per_node;
-  all.is_all = true;
-  std::vector<Subset> subsets = {all, without_slow_nodes(run)};
-  round_batch(subsets.back(), run.nodes);
-  return subsets;
+std::vector<Subset> subsets_of_ports(const OpenRun& open) {
+  Subset all{"all", open, true};
+  all.open.run.gpus = open.run.nodes * open.run.cluster.gpus_per_node;
+  return {all, without_slow_nodes(open)};
 }
 
 std::string first_kind(const Run& run, const std::vector<std::size_t>& order) {
@@ -282,22 +319,20 @@ std::vector<std::int64_t> deal_layers(std::int64_t layers, const std::vector<dou
   return dealt;
 }
 
-std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names, std::size_t candidates,
-                                     std::size_t jobs, const PredictSets& predict,
-                                     const PriceOf& price) {
-  const bool is_mixed = run.cluster.parts.size() > 1;
+std::vector<NodeChoice> node_choices(const OpenRun& open, const PartNames& names,
+                                     const FindOptions& options, const PriceOf& price) {
+  const bool is_mixed = open.run.cluster.parts.size() > 1;
   std::vector<NodeChoice> choices;
-  for (const Subset& subset : is_mixed ? subsets_of_kinds(run, names) : subsets_of_ports(run)) {
-    const auto layouts = most_promising(subset.run, subset.run.gpus, candidates, subset.sets);
-    choices.push_back(choice_of(subset, best_of(layouts, jobs, predict), price));
+  for (const Subset& subset : is_mixed ? subsets_of_kinds(open, names) : subsets_of_ports(open)) {
+    choices.push_back(choice_of(subset, fastest_even(subset, options), price));
   }
   std::vector<std::size_t> order(names.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   for (int turn = 0; is_mixed && turn < 2; ++turn) {
     const Subset subset = subset_of(
-        run, names, order,
-        fmt::format("all, fewer layers where it is slow, {} first", first_kind(run, order)));
-    choices.push_back(choice_of(subset, best_of(uneven(subset, candidates), jobs, predict), price));
+        open, names, order,
+        fmt::format("all, fewer layers where it is slow, {} first", first_kind(open.run, order)));
+    choices.push_back(choice_of(subset, fastest_uneven(subset, options), price));
     std::reverse(order.begin(), order.end());
   }
   std::stable_sort(choices.begin(), choices.end(), [](const NodeChoice& a, const NodeChoice& b) {

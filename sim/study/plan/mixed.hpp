@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "sim/study/plan/plan.hpp"
+#include "sim/study/plan/find_layout.hpp"
 
 namespace foretrain {
 
-/// One way to use the cluster, in the best layout of those that were simulated.
+/// One way to use the cluster, in its best layout.
 struct NodeChoice {
   std::string words;  ///< "only DGX H100 80GB"
   std::int64_t nodes = 0;
@@ -32,11 +32,10 @@ using PartNames = std::vector<std::string>;
 /// Whether there is anything to choose: kinds of nodes, or slow ports.
 [[nodiscard]] bool has_unlike_nodes(const Cluster& cluster);
 
-/// The ways to use `run.nodes` nodes; the fastest first. REQUIRES: has_unlike_nodes(run.cluster),
-/// and names of all parts.
-[[nodiscard]] std::vector<NodeChoice> node_choices(const Run& run, const PartNames& names,
-                                                   std::size_t candidates, std::size_t jobs,
-                                                   const PredictSets& predict,
+/// The ways to use `open.run.nodes` nodes; the fastest first. REQUIRES: has_unlike_nodes of the
+/// cluster, and names of all parts.
+[[nodiscard]] std::vector<NodeChoice> node_choices(const OpenRun& open, const PartNames& names,
+                                                   const FindOptions& options,
                                                    const PriceOf& price = {});
 
 /// Layers of each stage, each stage being as fast as `speeds` says: in proportion, whole, at least

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <tuple>
 
-#include "sim/study/plan/candidates.hpp"
 #include "strategies/lower.hpp"
 
 namespace foretrain {
@@ -17,86 +16,45 @@ constexpr double kLongestDays = 730;
 constexpr double kUsualUtilization = 0.4;
 constexpr std::size_t kMostSizes = 16;
 
-/// The state of one planning.
-class Planner {
- public:
-  Planner(const Run& run, const PlanOptions& options, const PredictSets& predict,
-          const WorkersProgress& progress)
-      : run_(run), options_(options), predict_(predict), progress_(progress) {}
+bool is_size(const Run& run, const PlanOptions& options, std::int64_t gpus) {
+  const std::int64_t most = run.cluster.max_nodes;
+  return gpus <= options.most_gpus && (most == 0 || gpus <= most * run.cluster.gpus_per_node);
+}
 
-  // The fewest GPUs, in parts of a node and then in whole nodes, on which some layout fits.
-  std::optional<PlanPoint> smallest() {
-    for (const std::int64_t gpus : instance_sizes()) {
-      const auto candidates = smallest_guesses(run_, gpus, options_.candidates, BatchRule::open);
-      for (const PlanPoint& point : simulate(candidates)) {
-        if (point.is_good()) {
-          return point;
-        }
-      }
-    }
-    return std::nullopt;
-  }
+// Node counts stay exact while they are few.
+std::int64_t step_after(std::int64_t nodes, std::int64_t unit) {
+  constexpr std::int64_t kExact = 16;
+  return nodes < kExact * unit ? unit : nodes / (kExact * unit) * unit;
+}
 
-  // The best of the most promising layouts at one size; nothing where none is possible.
-  std::optional<PlanPoint> best_at(std::int64_t gpus) {
-    std::optional<PlanPoint> best =
-        fastest_of(simulate(most_promising(run_, gpus, options_.candidates)));
-    if (!best) {  // the guesses were too bold
-      best =
-          fastest_of(simulate(smallest_guesses(run_, gpus, options_.candidates, BatchRule::given)));
+// Parts of a node, then whole nodes.
+std::vector<std::int64_t> instance_sizes(const Run& run, const PlanOptions& options) {
+  const std::int64_t per_node = run.cluster.gpus_per_node;
+  const std::int64_t unit = run.cluster.node_unit();
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t gpus = 1; unit == 1 && gpus < per_node; ++gpus) {
+    if (per_node % gpus == 0) {
+      sizes.push_back(gpus);
     }
-    return best;
   }
+  for (std::int64_t nodes = unit; is_size(run, options, nodes * per_node);
+       nodes += step_after(nodes, unit)) {
+    sizes.push_back(nodes * per_node);
+  }
+  return sizes;
+}
 
-  [[nodiscard]] bool is_size(std::int64_t gpus) const {
-    const std::int64_t most = run_.cluster.max_nodes;
-    return gpus <= options_.most_gpus && (most == 0 || gpus <= most * run_.cluster.gpus_per_node);
-  }
-
- private:
-  [[nodiscard]] std::vector<std::int64_t> instance_sizes() const {
-    const std::int64_t per_node = run_.cluster.gpus_per_node;
-    const std::int64_t unit = run_.cluster.node_unit();
-    std::vector<std::int64_t> sizes;
-    for (std::int64_t gpus = 1; unit == 1 && gpus < per_node; ++gpus) {
-      if (per_node % gpus == 0) {
-        sizes.push_back(gpus);
-      }
+// The fewest GPUs on which some layout fits.
+std::optional<PlanPoint> smallest(const Run& run, const PlanOptions& options,
+                                  const LayoutFinders& find) {
+  for (const std::int64_t gpus : instance_sizes(run, options)) {
+    PlanPoint point = find.small(gpus);
+    if (point.is_good()) {
+      return point;
     }
-    for (std::int64_t nodes = unit; is_size(nodes * per_node); nodes += step_after(nodes, unit)) {
-      sizes.push_back(nodes * per_node);
-    }
-    return sizes;
   }
-  // Node counts stay exact while they are few.
-  static std::int64_t step_after(std::int64_t nodes, std::int64_t unit) {
-    constexpr std::int64_t kExact = 16;
-    return nodes < kExact * unit ? unit : nodes / (kExact * unit) * unit;
-  }
-  static std::optional<PlanPoint> fastest_of(const std::vector<PlanPoint>& points) {
-    std::optional<PlanPoint> best;
-    for (const PlanPoint& point : points) {
-      if (point.is_good() && (!best || point.step_time < best->step_time)) {
-        best = point;
-      }
-    }
-    return best;
-  }
-  std::vector<PlanPoint> simulate(const std::vector<PlanCandidate>& candidates) {
-    std::vector<PlanPoint> points = simulate_each(candidates, options_.jobs, predict_);
-    simulated_ += points.size();
-    if (progress_) {
-      progress_(simulated_);
-    }
-    return points;
-  }
-
-  const Run& run_;
-  const PlanOptions& options_;
-  const PredictSets& predict_;
-  const WorkersProgress& progress_;
-  std::size_t simulated_ = 0;
-};
+  return std::nullopt;
+}
 
 PlanRow row_of(const Run& run, const PlanOptions& options, PlanPoint point) {
   const double steps = options.tokens / run.tokens_per_step();
@@ -226,30 +184,37 @@ PlanPoint plan_point(const Prediction& prediction) {
   return point;
 }
 
-Plan plan(const Run& run, const PlanOptions& options, const PredictSets& predict,
-          const WorkersProgress& progress) {
+Plan plan(const Run& run, const PlanOptions& options, const LayoutFinders& find) {
   Plan result;
   result.six_pd = 6 * static_cast<double>(activated_parameters(run.model)) * options.tokens;
   result.exact_flops = model_flops(run).value / run.tokens_per_step() * options.tokens;
-  Planner planner(run, options, predict, progress);
-  result.smallest = planner.smallest();
-  if (!options.sizes.empty()) {
-    for (const std::int64_t gpus : options.sizes) {
-      if (auto point = planner.best_at(gpus)) {
-        add_row(result, row_of(run, options, std::move(*point)), options);
-      }
+  result.smallest = smallest(run, options, find);
+  std::string refusal;
+  const auto add_size = [&](std::int64_t gpus) {
+    PlanPoint point = find.fastest(gpus);
+    const bool is_good = point.is_good();
+    if (is_good) {
+      add_row(result, row_of(run, options, std::move(point)), options);
+    } else {
+      refusal = point.refusal;
     }
-  } else if (result.smallest) {
+    return is_good;
+  };
+  for (const std::int64_t gpus : options.sizes) {
+    add_size(gpus);
+  }
+  if (options.sizes.empty() && result.smallest) {
     for (std::int64_t gpus = first_size(run, options, result);
-         planner.is_size(gpus) && !is_covered(result, options); gpus *= 2) {
-      if (auto point = planner.best_at(gpus)) {
-        add_row(result, row_of(run, options, std::move(*point)), options);
-      } else if (!result.rows.empty()) {
+         is_size(run, options, gpus) && !is_covered(result, options); gpus *= 2) {
+      if (!add_size(gpus) && !result.rows.empty()) {
         break;  // the batch cannot be spread further
       }
     }
   }
   choose(result, options);
+  if (result.rows.empty() && !refusal.empty()) {
+    result.why += ": " + refusal;
+  }
   return result;
 }
 

@@ -10,9 +10,8 @@
 #include <vector>
 
 #include "sim/report/prediction.hpp"
-#include "sim/study/plan/economics.hpp"
-#include "sim/study/plan/layouts.hpp"
-#include "sim/study/workers.hpp"
+#include "sim/study/economics.hpp"
+#include "sim/study/goodput/reliability.hpp"
 #include "strategies/plan.hpp"
 
 namespace foretrain {
@@ -48,8 +47,6 @@ struct PlanOptions {
   double threshold = 0.85;  ///< efficiency below which a size is past the knee
   std::int64_t most_gpus = 65'536;
   std::vector<std::int64_t> sizes;  ///< GPUs; none: doubling, as plan() says
-  std::size_t candidates = 5;       ///< layouts simulated at each size
-  std::size_t jobs = 1;
 };
 
 /// One size of the table, in its best layout: at one price per GPU and hour the fastest is the
@@ -64,6 +61,14 @@ struct PlanRow {
   bool is_knee = false;
 };
 
+/// A training whose parts fail now and then.
+struct WithFailures {
+  std::string rates;     ///< the data file that says how often
+  double effective = 0;  ///< useful work over wall time, in the mean
+  Seconds time;
+  std::optional<double> dollars;  ///< of the GPUs in use; spares apart
+};
+
 /// Tokens per parameter that spend a given compute best (Hoffmann et al. 2022, "Chinchilla": about
 /// 20).
 inline constexpr double kChinchilla = 20;
@@ -76,17 +81,25 @@ struct Plan {
   std::optional<std::size_t> knee;  ///< rows by index
   std::optional<std::size_t> cheapest;
   std::optional<std::size_t> fastest;
-  std::optional<std::size_t> choice;  ///< what to buy
-  std::string why;                    ///< of the choice, or why there is none
+  std::optional<std::size_t> choice;          ///< what to buy
+  std::string why;                            ///< of the choice, or why there is none
+  std::optional<WithFailures> with_failures;  ///< the choice, where somebody asked
 };
 
-/// Simulates the run with these keys set.
-using PredictSets = std::function<PlanPoint(const std::vector<std::string>& sets)>;
+/// What a plan asks at a size: a point that is good, or says why there is none.
+struct LayoutFinders {
+  std::function<PlanPoint(std::int64_t gpus)> fastest;
+  std::function<PlanPoint(std::int64_t gpus)> small;  ///< any that fits, with any batch
+};
 
 /// Plans. `run` says everything but the layout. Sizes double until the knee and the deadline or the
 /// budget are covered, the model cannot be spread further, or more GPUs take longer.
-[[nodiscard]] Plan plan(const Run& run, const PlanOptions& options, const PredictSets& predict,
-                        const WorkersProgress& progress = {});
+[[nodiscard]] Plan plan(const Run& run, const PlanOptions& options, const LayoutFinders& find);
+
+/// A row's training by Monte Carlo, as goodput() does it, waiting for spares where nodes fail.
+[[nodiscard]] WithFailures with_failures(const Run& run, const PlanRow& row,
+                                         const PlanOptions& options,
+                                         goodput::Reliability reliability);
 
 [[nodiscard]] std::string plan_text(const Plan& plan, const Run& run, const PlanOptions& options);
 struct NodeChoice;

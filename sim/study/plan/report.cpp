@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "sim/study/plan/amounts.hpp"
+#include "sim/study/amounts.hpp"
 #include "sim/study/plan/mixed.hpp"
 #include "sim/study/plan/plan.hpp"
 
@@ -21,9 +21,9 @@ std::string gpu_names(const Cluster& cluster) {
 }
 
 std::string smallest_text(const PlanPoint& point, const Cluster& cluster) {
+  const double memory = cluster.least_memory().value * 1e-9;
   return fmt::format("fewest GPUs  {} hold one instance: {}, {:.1f} of {:.1f} GB\n", point.gpus,
-                     point.layout, point.memory_use * memory_of_gpu(cluster).value * 1e-9,
-                     memory_of_gpu(cluster).value * 1e-9);
+                     point.layout, point.memory_use * memory, memory);
 }
 
 std::string money_or_dash(const std::optional<double>& dollars) {
@@ -107,6 +107,13 @@ std::string verdict(const Plan& plan, const Run& run) {
   return text;
 }
 
+std::string failures_text(const WithFailures& with) {
+  return fmt::format(
+      "failures     at the rates of {}, {:.1f} % of the time counts: {}{} (foretrain goodput)\n",
+      with.rates, 100 * with.effective, show_period(with.time),
+      with.dollars ? ", " + show_money(*with.dollars) : "");
+}
+
 std::string power_text(const Economics& economics) {
   if (!economics.has_power()) {
     return "energy       unknown: give --load-power, --idle-power and --host-power\n";
@@ -170,6 +177,9 @@ std::string plan_text(const Plan& plan, const Run& run, const PlanOptions& optio
     text += "\n" + table(plan) + "\n";
   }
   text += verdict(plan, run);
+  if (plan.with_failures) {
+    text += failures_text(*plan.with_failures);
+  }
   if (plan.knee) {
     text += fmt::format(
         "stops paying at {} GPUs: below {:.0f} % of the best rate per GPU, {} {:.0f} %\n",
@@ -213,6 +223,13 @@ std::string plan_json(const Plan& plan, const Run& run, const PlanOptions& optio
   json["fastest"] = or_null(plan.fastest);
   json["knee"] = or_null(plan.knee);
   json["why"] = plan.why;
+  json["with_failures"] = nullptr;
+  if (const auto& with = plan.with_failures) {
+    json["with_failures"] = {{"rates", with->rates},
+                             {"effective", with->effective},
+                             {"time_s", with->time.value},
+                             {"dollars", or_null(with->dollars)}};
+  }
   json["notes"] = options.economics.notes;
   return json.dump(2) + "\n";
 }

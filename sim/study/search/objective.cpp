@@ -2,7 +2,6 @@
 #include "sim/study/search/objective.hpp"
 
 #include <algorithm>
-#include <charconv>
 
 #include "sim/core/error.hpp"
 
@@ -21,35 +20,16 @@ double energy(const GpuPower& power, std::int64_t gpus, Seconds step, Seconds id
          (power.load_watts * (step - idle).value + power.idle_watts * idle.value);
 }
 
-bool is_amount(char c) { return (c >= '0' && c <= '9') || c == '.'; }
-
 }  // namespace
-
-GpuPrice parse_price(const std::string& text) {
-  const auto first = std::find_if(text.begin(), text.end(), is_amount);
-  const auto last = std::find_if_not(first, text.end(), is_amount);
-  GpuPrice price;
-  price.currency.assign(text.begin(), first);
-  const char* const begin = text.data() + (first - text.begin());
-  const char* const end = text.data() + (last - text.begin());
-  const auto [stop, error] = std::from_chars(begin, end, price.per_gpu_hour);
-  const std::string unit(last, text.end());
-  if (error != std::errc() || stop != end || price.per_gpu_hour <= 0 ||
-      price.currency.find('-') != std::string::npos || !(unit.empty() || unit == "/h")) {
-    fail("--price",
-         "expected money for a GPU and an hour, such as \"$2.50/h\", got \"" + text + "\"");
-  }
-  return price;
-}
 
 void check_objective(const SearchOptions& options) {
   if (options.objective == Objective::cost && !options.price) {
     fail("--price", "the objective is cost: what does a GPU cost for an hour? (--price '$2.50/h')");
   }
   if (options.objective == Objective::energy && !options.power) {
-    fail("--power",
-         "the objective is energy: what does a GPU take under load, and what while it waits? "
-         "(--power 700 --idle-power 150)");
+    fail("--load-power",
+         "the objective is energy: what does a GPU take under load, what while it waits, what its "
+         "host? (--load-power '700 W' --idle-power '100 W' --host-power '350 W')");
   }
   if (options.power && options.power->idle_watts > options.power->load_watts) {
     fail("--idle-power", "a GPU that waits cannot take more than one under load");
@@ -57,7 +37,7 @@ void check_objective(const SearchOptions& options) {
 }
 
 double cost_of(const SearchOptions& options, std::int64_t gpus, Seconds step) {
-  return options.price->per_gpu_hour * static_cast<double>(gpus) * (step / kHour);
+  return *options.price * static_cast<double>(gpus) * (step / kHour);
 }
 
 double value_of(const SearchOptions& options, std::int64_t gpus, const LayoutOutcome& outcome) {
@@ -69,6 +49,8 @@ double value_of(const SearchOptions& options, std::int64_t gpus, const LayoutOut
     case Objective::energy:
       return energy(*options.power, gpus, outcome.step_time,
                     outcome.idle_share * outcome.step_time);
+    case Objective::memory:
+      return outcome.memory_peak.value;
   }
   throw InternalError("an objective without a value");
 }
@@ -86,6 +68,8 @@ double least_value(const SearchOptions& options, std::int64_t gpus, const Layout
       return energy(*options.power, gpus, bound.time,
                     std::max(Seconds(0), bound.time - bound.busy)) *
              kRounding;
+    case Objective::memory:
+      return bound.memory.value * kRounding;
   }
   throw InternalError("an objective without a bound");
 }

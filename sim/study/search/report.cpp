@@ -24,18 +24,16 @@ std::string grouped(std::size_t number) {
   return text;
 }
 
-std::string money(const SearchOptions& options, double amount) {
-  return fmt::format("{}{:#.5g}", options.price->currency, amount);
-}
-
 std::string value_text(const SearchOptions& options, double value) {
   switch (options.objective) {
     case Objective::time:
       return fmt::format("{:#.5g} s", value);
     case Objective::cost:
-      return money(options, value);
+      return fmt::format("${:#.5g}", value);
     case Objective::energy:
       return fmt::format("{:#.5g} kJ", value * 1e-3);
+    case Objective::memory:
+      return fmt::format("{:#.5g} GB", value * 1e-9);
   }
   return "";
 }
@@ -48,6 +46,8 @@ std::string_view name_of(Objective objective) {
       return "cost";
     case Objective::energy:
       return "energy";
+    case Objective::memory:
+      return "memory";
   }
   return "";
 }
@@ -116,7 +116,8 @@ std::string proof_text(const SearchOptions& options, const SearchResult& result)
 }
 
 std::string list_text(const SearchOptions& options, const SearchResult& result) {
-  const bool has_value = options.objective != Objective::time;
+  const bool has_value =
+      options.objective == Objective::cost || options.objective == Objective::energy;
   std::string text = fmt::format("{:>3}{:>8}{:>11}{}{:>7}{:>8}   {:<30}{}\n", "", "GPUs", "step, s",
                                  has_value ? fmt::format("{:>13}", name_of(options.objective)) : "",
                                  "MFU %", "GB", "most besides computing", "layout");

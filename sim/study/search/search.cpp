@@ -39,21 +39,13 @@ bool comes_later(const Open& a, const Open& b) {
   return a.least != b.least ? a.least > b.least : a.number > b.number;
 }
 
-Bytes memory_capacity(const Cluster& cluster) {
-  Bytes least = cluster.gpu.memory.value;
-  for (const Cluster* kind : cluster.kinds()) {
-    least = std::min(least, kind->gpu.memory.value);
-  }
-  return least;
-}
-
 class Search {
  public:
   Search(const SearchSpace& space, const SearchOptions& options)
       : space_(space),
         options_(options),
         same_programs_(space),
-        allowed_((1 - options.headroom) * memory_capacity(space.base().cluster)),
+        allowed_((1 - options.headroom) * space.base().cluster.least_memory()),
         run_(space.base()),
         started_(Clock::now()) {}
 
@@ -160,23 +152,24 @@ class Search {
     result_.simulating_wall = Seconds(std::chrono::duration<double>(Clock::now() - before).count());
   }
 
-  // The value of the last place of the list; nothing beats an empty place.
+  // The value of the last place of the list; an empty one is worth what is of no interest.
   [[nodiscard]] double last_place() const {
-    if (values_.size() < options_.top) {
-      return kNever;
-    }
-    return *std::next(values_.begin(), last_index());
+    const double empty = options_.too_much.value_or(kNever);
+    return values_.size() < options_.top
+               ? empty
+               : std::min(empty, *std::next(values_.begin(), last_index()));
   }
   [[nodiscard]] std::ptrdiff_t last_index() const {
     return static_cast<std::ptrdiff_t>(options_.top) - 1;
   }
-  [[nodiscard]] bool is_time_up() const {
-    return options_.time_limit && elapsed() >= *options_.time_limit;
+  [[nodiscard]] bool is_over() const {
+    const bool is_time_up = options_.time_limit && elapsed() >= *options_.time_limit;
+    return is_time_up || (options_.good_enough && last_place() <= *options_.good_enough);
   }
 
   std::vector<Open> next_batch() {
     std::vector<Open> batch;
-    while (batch.size() < kBatch && !is_time_up()) {
+    while (batch.size() < kBatch && !is_over()) {
       double quick = kNever;
       if (next_ < open_.size()) {
         quick = open_[next_].least;

@@ -17,9 +17,10 @@
 
 namespace foretrain {
 
-/// What is made small: the time of a step; its money, price x GPUs x time; its energy. All are of a
-/// step with the run's global batch, so the best for a step is the best for a training.
-enum class Objective : std::uint8_t { time, cost, energy };
+/// What is made small: the time of a step; its money, price x GPUs x time; its energy; the memory
+/// peak of the GPU that holds most. A step has the run's global batch, so the best for a step is
+/// the best for a training.
+enum class Objective : std::uint8_t { time, cost, energy, memory };
 
 /// Power of one GPU with its share of the host, and what the building takes besides.
 struct GpuPower {
@@ -28,23 +29,17 @@ struct GpuPower {
   double pue = 1;         ///< power of the building over power of the machines, at least 1
 };
 
-/// A price as the user wrote it: "$2.50/h".
-struct GpuPrice {
-  double per_gpu_hour = 0;
-  std::string currency;  ///< "$", put before an amount; may be empty
-};
-/// Reads "2.5", "$2.50/h" or "EUR 2.50/h". Throws ConfigError for anything else.
-[[nodiscard]] GpuPrice parse_price(const std::string& text);
-
 struct SearchOptions {
   Objective objective = Objective::time;
   std::vector<std::int64_t> gpus;     ///< sizes to search; empty: the run's own
   double headroom = 0;                ///< share of a GPU's memory that has to stay free, [0, 1)
   std::size_t top = 10;               ///< how many layouts are ranked, at least 1
   std::size_t jobs = 1;               ///< worker processes, at least 1
-  std::optional<GpuPrice> price;      ///< needed for Objective::cost
+  std::optional<double> price;        ///< dollars per GPU and hour, needed for Objective::cost
   std::optional<GpuPower> power;      ///< needed for Objective::energy
   std::optional<Seconds> time_limit;  ///< after which the search ends unproved
+  std::optional<double> good_enough;  ///< a value: the search ends once the list is this good,
+  std::optional<double> too_much;     ///< and one that no layout of interest reaches
   bool is_exhaustive = false;         ///< simulates all that is admissible, and looks at no bound
   std::function<void(const std::string&)> progress;  ///< told now and then what is going on
 };
@@ -68,7 +63,7 @@ struct RankedLayout {
   LayoutChoice layout;
   Seconds time_bound;  ///< no simulated step is shorter
   Bytes memory_bound;  ///< no simulated peak is lower
-  double value = 0;    ///< of the objective, for one step: seconds, money or joules
+  double value = 0;    ///< of the objective, for one step: seconds, dollars, joules or bytes
   LayoutOutcome outcome;
 };
 

@@ -384,4 +384,20 @@ std::string text_of(const LayoutChoice& layout) {
   return text;
 }
 
+std::string short_text_of(const LayoutChoice& layout) {
+  std::string text = fmt::format("t{} p{}", layout.tensor, layout.pipeline);
+  const auto add = [&](const char* sign, std::int64_t degree) {
+    text += degree > 1 ? fmt::format("{}{}", sign, degree) : "";
+  };
+  add("x", layout.virtual_stages);
+  add(" c", layout.context);
+  text += fmt::format(" d{}", layout.data());
+  add(" e", layout.expert);
+  text += fmt::format(" mb{} zero{}", layout.micro_batch, layout.zero);
+  if (layout.recompute != Recompute::none) {
+    text += fmt::format(" {}", recompute_policy(layout.recompute).name);
+  }
+  return text;
+}
+
 }  // namespace foretrain

@@ -38,6 +38,8 @@ struct LayoutChoice {
 
 /// On one line: "tensor 8  pipeline 4 x3  data 128 ...".
 [[nodiscard]] std::string text_of(const LayoutChoice& layout);
+/// For a column of a table: "t8 p4x5 d16 mb1 zero1 full".
+[[nodiscard]] std::string short_text_of(const LayoutChoice& layout);
 
 /// Why a run may not be laid out so.
 struct Inadmissible {

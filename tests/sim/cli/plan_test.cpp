@@ -79,6 +79,15 @@ TEST_CASE("a run file gives a plan its details, but not its size and layout", "[
   CHECK(json.at("sizes")[1].at("gpus") == 16);
 }
 
+TEST_CASE("a plan takes batches that one GPU could not", "[cli]") {
+  const Outcome outcome =
+      command_line({"plan", "--model", "gpt2", "--platform", "dgx-a100-40gb", "--sequence", "128",
+                    "--global-batch", "131072", "--tokens", "1 G", "--gpus", "32"});
+  CHECK(outcome.code == cli::kGood);
+  CHECK(has(outcome.out, "131072 sequences a step"));
+  CHECK(has(outcome.out, "failures     at the rates of llama-3-h100"));
+}
+
 TEST_CASE("a plan that cannot be met ends with 3", "[cli]") {
   CHECK(command_line(with(kSmallPlan, {"--deadline", "1 s"})).code == cli::kConditionFailed);
 }

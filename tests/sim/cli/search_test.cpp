@@ -75,9 +75,9 @@ TEST_CASE("what a search cannot do anything with ends with 2", "[cli][search]") 
   for (const std::vector<std::string>& wrong :
        {std::vector<std::string>{"--fix", "parallel.tensr=2"},
         {"--objective", "fame"},
-        {"--objective", "cost"},
-        {"--objective", "energy"},
         {"--price", "cheap"},
+        {"--price", "2.5"},
+        {"--load-power", "700"},
         {"--headroom", "lots"},
         {"--headroom", "100%"},
         {"--gpus", "4", "--nodes", "1"},

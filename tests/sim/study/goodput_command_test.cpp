@@ -28,11 +28,11 @@ Json first_of(const Outcome& outcome) { return Json::parse(outcome.out).at("size
 
 TEST_CASE("goodput prints effective time, causes, tokens and closed forms", "[study]") {
   const SmallRun small;
-  const Outcome text = small("goodput", often({"--price", "2.5"}));
+  const Outcome text = small("goodput", often({"--price", "$2.5/h"}));
   CHECK(text.code == cli::kGood);
   for (const char* part :
        {"effective training time", "recomputed work", "detection", "checkpoint stalls",
-        "tokens per day", "whole training", "GPU-hours", "at 2.5 each", "Daly 2006",
+        "tokens per day", "whole training", "GPU-hours", " at $2.50/h", "Daly 2006",
         "Kokolis et al. 2025", "assumed or transferred: restart"}) {
     INFO(part);
     CHECK(has(text.out, part));
@@ -55,7 +55,7 @@ TEST_CASE("goodput says the same in JSON, whose shares add up to the whole", "[s
       WithinRel(1024 * 86400 * size.at("effective_training_time").at("mean").get<double>(), 1e-9));
   CHECK_THAT(size.at("time_to_finish_s").get<double>(),
              WithinRel(1e9 / size.at("tokens_per_day").at("mean").get<double>() * 86400, 1e-9));
-  CHECK(size.at("cost").is_null());
+  CHECK(size.at("dollars").is_null());
 }
 
 TEST_CASE("goodput ends with its tokens where there is no duration", "[study]") {
@@ -156,7 +156,7 @@ TEST_CASE("goodput refuses what it cannot read", "[study]") {
                                                  {"--step-time", "0 s"},
                                                  {"--runs", "0"},
                                                  {"--nodes", "x"},
-                                                 {"--price", "-1"},
+                                                 {"--price", "2.5"},
                                                  {"--set", "reliability.gpu.mtbf=5"}}) {
     const Outcome outcome = small("goodput", options);
     INFO(options[0] << " " << options[1]);

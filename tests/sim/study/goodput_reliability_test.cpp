@@ -185,7 +185,7 @@ TEST_CASE("mistakes in reliability are told with their place", "[study]") {
       {"duration = \"0 s\"", "expected more than zero"},
       {"spares = -1", "spares"},
       {"spares = 1\nspare_share = 0.1", "say the same thing"},
-      {"price_per_gpu_hour = -1", "expected a price"},
+      {"price = \"2.5\"", "expected a price such as"},
       {"[checkpoint]\ninterval = \"dayl\"", "daly"},
       {"[checkpoint]\ninterval = \"3 apples\"", "expected a time"},
       {"[checkpoint]\ninterval = \"0 s\"", "expected more than zero"},

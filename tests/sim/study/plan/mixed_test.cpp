@@ -14,24 +14,26 @@ namespace {
 
 using Numbers = std::vector<std::int64_t>;
 
-Run load(const std::string& platform, const std::vector<std::string>& sets) {
-  return resolve_text("model = \"llama-2-7b\"\nplatform = \"" + platform +
-                          "\"\n[training]\nsequence_length = 2048\n"
-                          "global_batch = 64\n",
-                      sets);
+/// llama-2-7b with 64 sequences of 2,048 tokens.
+std::string text_on(const std::string& platform) {
+  return "model = \"llama-2-7b\"\nplatform = \"" + platform +
+         "\"\n[training]\nsequence_length = 2048\nglobal_batch = 64\n";
 }
 
 std::vector<NodeChoice> choices_on(const std::string& platform, const PartNames& names,
-                                   const std::vector<std::string>& keys) {
-  const auto predict = [&](const std::vector<std::string>& sets) {
-    std::vector<std::string> all = keys;
-    all.insert(all.end(), sets.begin(), sets.end());
-    std::erase_if(all, [&](const std::string& set) {
-      return set.starts_with("nodes=");  // the layout says GPUs
-    });
-    return plan_point(simulate(load(platform, all)).prediction);
+                                   std::int64_t nodes) {
+  config::Sources sources;
+  const std::string text = text_on(platform);
+  OpenRun open;
+  open.file = read_run_text(text, sources, {"nodes=" + std::to_string(nodes)});
+  open.run = resolve(open.file, sources, source_catalogue(), "");
+  open.run.parallel.sequence_parallel = true;
+  FindOptions how;
+  how.jobs = 2;
+  how.predict = [&](const std::vector<std::string>& sets) {
+    return plan_point(simulate(resolve_text(text, sets)).prediction);
   };
-  return node_choices(load(platform, keys), names, 3, 2, predict);
+  return node_choices(open, names, how);
 }
 
 const NodeChoice& called(const std::vector<NodeChoice>& choices, const std::string& words) {
@@ -73,7 +75,7 @@ TEST_CASE("no layer is lost whatever the speeds", "[study]") {
 }
 
 TEST_CASE("slow nodes with fewer layers bring more than slow nodes with as many", "[study]") {
-  const auto choices = choices_on("mixed-a100-h100", {"dgx-a100-80gb", "dgx-h100"}, {"nodes=2"});
+  const auto choices = choices_on("mixed-a100-h100", {"dgx-a100-80gb", "dgx-h100"}, 2);
   CHECK(choices.size() == 5);
   const NodeChoice& alike = called(choices, "layers alike");
   const NodeChoice& uneven = called(choices, "A100 SXM4 80GB first");
@@ -94,7 +96,7 @@ TEST_CASE("slow nodes with fewer layers bring more than slow nodes with as many"
 }
 
 TEST_CASE("nodes on slow ports are weighed against going without them", "[study]") {
-  const auto choices = choices_on("a100-one-slow-port", {}, {"nodes=8"});
+  const auto choices = choices_on("a100-one-slow-port", {}, 8);
   REQUIRE(choices.size() == 2);
   CHECK(called(choices, "all").nodes == 8);
   CHECK(called(choices, "without the nodes").nodes == 7);
@@ -104,7 +106,8 @@ TEST_CASE("nodes on slow ports are weighed against going without them", "[study]
 TEST_CASE("stages are measured against the memory of the nodes that they are on", "[study]") {
   // The first stage is on an A100, the second on an H100, whose driver leaves less.
   const Prediction prediction =
-      simulate(load("mixed-a100-h100", {"nodes=2", "parallel.tensor=8", "parallel.pipeline=2"}))
+      simulate(resolve_text(text_on("mixed-a100-h100"),
+                            {"nodes=2", "parallel.tensor=8", "parallel.pipeline=2"}))
           .prediction;
   REQUIRE(prediction.memory.size() == 2);
   config::Sources sources;

@@ -27,10 +27,10 @@ Run load(const std::vector<std::string>& sets, const std::string& platform = "dg
 }
 
 /// A made-up cluster: a step of so many GPU-seconds, and another 0.1 s on every size.
-PlanPoint made_up(const std::vector<std::string>& sets) {
-  const Run run = load(sets);
+PlanPoint made_up_point(std::int64_t gpus) {
   PlanPoint point;
-  point.step_time = Seconds(512.0 / static_cast<double>(run.num_gpus()) + 0.1);
+  point.gpus = gpus;
+  point.step_time = Seconds(512.0 / static_cast<double>(gpus) + 0.1);
   point.low = point.step_time * 0.9;
   point.high = point.step_time * 1.2;
   point.memory_use = 0.5;
@@ -39,11 +39,11 @@ PlanPoint made_up(const std::vector<std::string>& sets) {
   return point;
 }
 
+const LayoutFinders made_up = {made_up_point, made_up_point};
+
 PlanOptions options_of(double tokens) {
   PlanOptions options;
   options.tokens = tokens;
-  options.jobs = 2;
-  options.candidates = 2;
   options.economics.price = 2;
   options.economics.load = 700;
   options.economics.idle = 100;
@@ -131,61 +131,52 @@ TEST_CASE("FLOPs of a plan are 6 P D, and more with attention", "[study]") {
   CHECK(result.exact_flops < 1.5 * result.six_pd);  // 12 l h s / 6 P = 0.16 for 4,096 tokens
 }
 
-TEST_CASE("a refused or dead layout leaves the others, and none leaves a plan without sizes",
-          "[study]") {
+PlanPoint refused(std::int64_t gpus) {
+  PlanPoint point;
+  point.gpus = gpus;
+  point.refusal = "no layout fits";
+  return point;
+}
+
+TEST_CASE("sizes without a layout are left out, and a plan without sizes says why", "[study]") {
   const Run run = load({"gpus=1"});
-  const Plan result = plan(run, options_of(kTokens), [](const std::vector<std::string>& sets) {
-    PlanPoint point = made_up(sets);
-    point.fits = false;
-    return point;
-  });
-  CHECK_FALSE(result.smallest);
-  CHECK(result.rows.empty());
-  CHECK(result.why == "no layout of this run fits on any size that was tried");
+  PlanOptions options = options_of(kTokens);
+  const Plan none = plan(run, options, {refused, refused});
+  CHECK_FALSE(none.smallest);
+  CHECK(none.rows.empty());
+  CHECK(none.why == "no layout of this run fits on any size that was tried");
+  options.sizes = {8, 24, 16};
+  const Plan some =
+      plan(run, options,
+           {[](std::int64_t gpus) { return gpus == 24 ? refused(gpus) : made_up_point(gpus); },
+            refused});
+  REQUIRE(some.rows.size() == 2);
+  CHECK(some.rows[1].point.gpus == 16);
+  CHECK(plan(run, options, {refused, refused}).why ==
+        "no layout of this run fits on any size that was tried: no layout fits");
 }
 
-TEST_CASE("every layout that is guessed can be run", "[study]") {
-  struct Case {
-    std::string platform;
-    std::string model;
-    std::int64_t gpus;
-  };
-  for (const Case& each :
-       {Case{"dgx-h100", "llama-3-8b", 16}, Case{"summit", "gpt-neox-20b", 24},
-        Case{"dgx-h100", "mixtral-8x7b", 32}, Case{"mixed-a100-h100", "llama-2-7b", 32}}) {
-    INFO(each.model << " on " << each.platform);
-    const std::string stack =
-        each.platform == "summit" ? "megatron-deepspeed-2022" : "megatron-core-2024";
-    const std::vector<std::string> keys = {
-        "gpus=" + std::to_string(each.gpus), "training.global_batch=768", "stack=" + stack,
-        std::string("training.precision=") + (each.platform == "summit" ? "fp16" : "bf16")};
-    const Run run = load(keys, each.platform, each.model);
-    const std::vector<GuessedLayout> guesses = guess_layouts(run, each.gpus, BatchRule::given);
-    CHECK(guesses.size() > 20);
-    for (const GuessedLayout& guess : guesses) {
-      INFO(guess.layout.text());
-      std::vector<std::string> sets = keys;
-      for (const std::string& set : guess.layout.sets()) {
-        sets.push_back(set);
-      }
-      CHECK_NOTHROW(load(sets, each.platform, each.model));
-      CHECK(guess.step.value > 0);
-    }
+TEST_CASE("failures make a planned training longer and dearer by the same factor", "[study]") {
+  const Run run = load({"gpus=1"});
+  const PlanOptions options = options_of(kTokens);
+  const Plan result = plan(run, options, made_up);
+  const PlanRow& row = result.rows.back();
+  config::Sources sources;
+  goodput::Reliability reliability = goodput::load_reliability(
+      sources, std::nullopt, source_catalogue().platforms + "/reliability", "");
+  const WithFailures with = with_failures(run, row, options, reliability);
+  CHECK(with.rates == goodput::kUsualRates);
+  CHECK(with.effective > 0.5);
+  CHECK(with.effective < 1);
+  CHECK_THAT(with.time.value, WithinRel(row.time.value / with.effective, 0.02));
+  CHECK_THAT(*with.dollars, WithinRel(*row.bill.dollars * (with.time / row.time), 1e-9));
+  for (goodput::PartFailures& part : reliability.parts) {
+    part.mean_time.reset();
   }
-}
-
-TEST_CASE("guesses of time and memory stay near the simulator's", "[study]") {
-  // They only choose what is simulated: a third of the time and a fifth of the memory is near
-  // enough.
-  const Run run = load({"gpus=32"});
-  const auto guesses = guess_layouts(run, 32, BatchRule::given);
-  for (std::size_t i = 0; i < std::min<std::size_t>(guesses.size(), 8); ++i) {
-    const GuessedLayout& guess = guesses[i];
-    INFO(guess.layout.text());
-    const PlanPoint point = plan_point(simulate(load(guess.layout.sets())).prediction);
-    CHECK_THAT(guess.step.value, WithinRel(point.step_time.value, 0.33));
-    CHECK_THAT(guess.peak / memory_of_gpu(run.cluster), WithinRel(point.memory_use, 0.2));
-  }
+  reliability.maintenance.reset();
+  reliability.stragglers.reset();
+  CHECK_THAT(with_failures(run, row, options, reliability).time.value,
+             WithinRel(row.time.value, 1e-9));
 }
 
 TEST_CASE("the examples of prices and power read, and the user's numbers replace them", "[study]") {

@@ -121,7 +121,7 @@ TEST_CASE("a search for memory or money finds what brute force finds", "[search]
   check_against_all(space, tight);
   SearchOptions cheap = options();
   cheap.objective = Objective::cost;
-  cheap.price = GpuPrice{2.5, "$"};
+  cheap.price = 2.5;
   check_against_all(space, cheap);
   SearchOptions frugal = options();
   frugal.objective = Objective::energy;
@@ -188,7 +188,7 @@ TEST_CASE(
     "[search]") {
   SearchOptions cheap = options(1);
   cheap.objective = Objective::cost;
-  cheap.price = GpuPrice{3.6, "$"};
+  cheap.price = 3.6;
   cheap.gpus = {4, 8};
   const SearchSpace space({}, open_run(4), fixed({"training.recompute=none"}));
   const SearchResult result = search(space, cheap);
@@ -200,6 +200,37 @@ TEST_CASE(
   REQUIRE(each.size() == 2);
   CHECK(each[0].top.front().value == best.value);
   CHECK(each[1].top.front().value > best.value);
+}
+
+TEST_CASE("the layout that needs least memory is found among all", "[search]") {
+  SearchOptions small = options(1);
+  small.objective = Objective::memory;
+  const SearchSpace space({}, open_run(4), fixed({"training.micro_batch=[1, 2]"}));
+  const SearchResult result = search(space, small);
+  REQUIRE(result.top.size() == 1);
+  CHECK(result.is_proved);
+  CHECK(result.top.front().value == result.top.front().outcome.memory_peak.value);
+  CHECK(result.top.front().layout.recompute == Recompute::full);
+  CHECK(result.top.front().layout.zero == 3);
+  check_against_all(space, small);
+  SECTION("and one that is small enough takes no longer than it must") {
+    small.good_enough = space.base().cluster.least_memory().value;
+    const SearchResult enough = search(space, small);
+    CHECK(enough.top.size() == 1);
+    CHECK(enough.fates.simulated() <= result.fates.simulated());
+  }
+}
+
+TEST_CASE("layouts that take too long to be of interest are not simulated", "[search]") {
+  const SearchSpace space({}, open_run(4));
+  const SearchResult all = search(space, options(1));
+  SearchOptions picky = options(1);
+  picky.too_much = all.top.front().value;
+  const SearchResult none = search(space, picky);
+  CHECK(none.is_proved);
+  CHECK(none.fates.simulated() < all.fates.simulated());
+  picky.too_much = all.top.front().value / 2;
+  CHECK(search(space, picky).fates.simulated() == 0);
 }
 
 TEST_CASE("energy counts waiting at the power of a GPU that waits", "[search]") {
@@ -263,19 +294,9 @@ TEST_CASE("an objective without its price or power is refused", "[search]") {
   CHECK(contains(error_of([&] { return search(space, cheap); }), "--price"));
   SearchOptions frugal = options();
   frugal.objective = Objective::energy;
-  CHECK(contains(error_of([&] { return search(space, frugal); }), "--power"));
+  CHECK(contains(error_of([&] { return search(space, frugal); }), "--load-power"));
   frugal.power = GpuPower{100, 200, 1};
   CHECK(contains(error_of([&] { return search(space, frugal); }), "--idle-power"));
-}
-
-TEST_CASE("prices are read as people write them", "[search]") {
-  CHECK(parse_price("2.5").per_gpu_hour == 2.5);
-  CHECK(parse_price("$2.50/h").per_gpu_hour == 2.5);
-  CHECK(parse_price("$2.50/h").currency == "$");
-  CHECK(parse_price("EUR 3/h").currency == "EUR ");
-  for (const char* wrong : {"", "free", "-2", "$0/h", "2.5/day", "1.2.3"}) {
-    CHECK(contains(error_of([&] { return parse_price(wrong); }), "--price"));
-  }
 }
 
 }  // namespace foretrain::testing
