@@ -82,11 +82,17 @@ void read_overlap(config::Reader& reader, Stack& stack) {
   stack.hidden_tensor_parallel = optional_number(reader, "hidden_tensor_parallel", 1);
   stack.exposed_gradients = optional_number(reader, "exposed_gradients", 1);
   stack.exposed_gathers = optional_number(reader, "exposed_gathers", 1);
+  stack.gathers_by_broadcasts = reader.get<bool>("gathers_by_broadcasts", false);
   stack.gather_by_tensor = reader.get<bool>("gather_by_tensor", false);
   stack.gathers_after_recompute = reader.get<bool>("gathers_after_recompute", false);
   stack.host_per_piece = optional(reader, "host_per_piece", Seconds(0));
   stack.scatter_gather = reader.get<bool>("scatter_gather");
   stack.blocking_sends = reader.get<bool>("blocking_sends");
+  if (stack.overlap_parameters && stack.gathers_by_broadcasts) {
+    reader.fail(
+        "gathers_by_broadcasts",
+        "overlap_parameters gathers beside the next forward, layer by layer; give one of them");
+  }
   if (stack.overlap_shared_experts && stack.hidden_experts.value > 0) {
     reader.fail(
         "hidden_experts",

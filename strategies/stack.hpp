@@ -43,7 +43,9 @@ struct Stack {
                                               ///< the end of backward
   config::Sourced<double> exposed_gathers;    ///< share of the bytes of ZeRO-3 gathers that compute
                                               ///< waits for in spite of prefetching
-  bool gather_by_tensor = false;              ///< ZeRO-3: a gather for each tensor, not each layer
+  bool gathers_by_broadcasts = false;       ///< ZeRO-1/2: updated parameters travel by a broadcast
+                                            ///< from every rank, one after the other
+  bool gather_by_tensor = false;            ///< ZeRO-3: a gather for each tensor, not each layer
   bool gathers_after_recompute = false;     ///< ZeRO-3: drops what a recomputed layer has gathered,
                                             ///< and gathers it again for its backward
   config::Sourced<Seconds> host_per_piece;  ///< ZeRO-3: the host's work on one rank's part of one

@@ -69,6 +69,9 @@ std::optional<std::string> why_silent(const Run& run, WirePlace place) {
                  ? std::optional<std::string>("there is one replica: no gradients are sent")
                  : std::nullopt;
     case WirePlace::parameters:
+      if (run.stack.gathers_by_broadcasts && run.parallel.zero < 3) {
+        return "the stack hands parameters out by broadcasts, which are not compressed";
+      }
       return slots_of(run, place).empty()
                  ? std::optional<std::string>(
                        "no parameters are gathered without zero 1 to 3 and "

@@ -348,7 +348,20 @@ void DataParallel::gather_parameters(std::int64_t parameters, std::int64_t persi
   for (Bytes left = all; left > Bytes(0);) {
     const Bytes bucket = std::min(left, most);
     left -= bucket;
-    all_gather(kCompute, bucket);
+    if (run_.stack.gathers_by_broadcasts) {
+      broadcast_shares(bucket);
+    } else {
+      all_gather(kCompute, bucket);
+    }
+  }
+}
+
+// Each from its owner; as a ring is alike from all of them, the program has one root for all.
+void DataParallel::broadcast_shares(Bytes payload) {
+  const auto shards = static_cast<double>(holders_.shards);
+  for (std::int64_t owner = 0; owner < holders_.shards; ++owner) {
+    writer_.op(kCompute, "parameter broadcast",
+               Collective{CollectiveKind::broadcast, gather_group_, payload / shards});
   }
 }
 

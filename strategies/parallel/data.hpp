@@ -83,6 +83,7 @@ class DataParallel {
   void send(StreamIndex stream, double parameters);
   void reduce(StreamIndex stream, double parameters);
   void all_gather(StreamIndex stream, Bytes payload);
+  void broadcast_shares(Bytes payload);
 
   const Run& run_;
   BodyWriter& writer_;

@@ -161,6 +161,9 @@ class Check {
       fail("overlap_parameters",
            "has no effect with " + zero() + ": only zero 1 and 2 gather updated parameters");
     }
+    if (sharding_.overlap_parameters.value_or(false) && run_.stack.gathers_by_broadcasts) {
+      fail("overlap_parameters", "the stack hands parameters out by broadcasts after the update");
+    }
     if (has("gather_bucket") && (!gathers_updated || overlaps_parameters(run_))) {
       fail("gather_bucket",
            "has no effect: only zero 1 and 2 gather in buckets, where they do not "

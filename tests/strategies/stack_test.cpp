@@ -7,6 +7,7 @@
 #include "sim/config/catalogue.hpp"
 #include "tests/strategies/run_files.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 namespace foretrain::testing {
 namespace {
@@ -93,6 +94,18 @@ TEST_CASE("a stack names one of the attention kernels and ways to accumulate", "
       R"(stack.toml:8:25: gradient_accumulation: expected one of in-gemm, separate-16-bit, separate-fp32, sharded; got 'fp32'
   gradient_accumulation = "fp32"
                           ^)");
+}
+
+TEST_CASE("parameters are handed out in one way", "[strategies]") {
+  CHECK(has(stack_error("dropout = false\n",
+                        "dropout = false\noverlap_parameters = true\n"
+                        "gathers_by_broadcasts = true\n"),
+            "overlap_parameters gathers beside the next forward"));
+  CHECK(has(mistakes_in(
+                "model = \"gpt2\"\nplatform = \"dgx-a100-40gb\"\nnodes = 1\n"
+                "stack = \"internevo-2023\"\n[training]\nsequence_length = 128\n"
+                "global_batch = 8\n[parallel]\nzero = 1\n[sharding]\noverlap_parameters = true\n"),
+            "the stack hands parameters out by broadcasts"));
 }
 
 TEST_CASE("a stack says everything: there are no defaults", "[strategies]") {

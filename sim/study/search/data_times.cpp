@@ -165,7 +165,19 @@ class Times {
   [[nodiscard]] Seconds gather_after(double parameters) {
     const bool is_after = (run_.parallel.zero == 1 || run_.parallel.zero == 2) &&
                           !overlaps_parameters(run_) && parameters > 0;
-    return is_after ? gather(parameters, run_.sharding.gather_bucket.has_value()) : Seconds(0);
+    const bool is_by_bytes = run_.sharding.gather_bucket.has_value();
+    if (!is_after) {
+      return Seconds(0);
+    }
+    return run_.stack.gathers_by_broadcasts ? broadcasts(parameters, is_by_bytes)
+                                            : gather(parameters, is_by_bytes);
+  }
+
+  [[nodiscard]] Seconds broadcasts(double parameters, bool is_by_bytes) {
+    const auto shards = static_cast<double>(holders_.shards);
+    return gathers_ ? shards * collective(CollectiveKind::broadcast, holders_.parameter_group,
+                                          parameters / shards * gathered_size(run_), is_by_bytes)
+                    : Seconds(0);
   }
 
   LeastCosts& costs_;

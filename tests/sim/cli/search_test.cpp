@@ -62,6 +62,26 @@ TEST_CASE("search writes the list and the front as CSV", "[cli][search]") {
   CHECK(first.starts_with("4,"));  // the fewest GPUs first
 }
 
+TEST_CASE("search changes hardware on one line, as the other commands do", "[cli][search]") {
+  const SmallRun small;
+  const auto best = [&](const std::vector<std::string>& more) {
+    const Outcome outcome = small("search", narrow(with({"--format", "json"}, more)));
+    return nlohmann::json::parse(outcome.out)["top"][0]["step_time_s"].get<double>();
+  };
+  CHECK(best({"--what-if", "nvlink=-90%"}) > best({}));
+  CHECK(has(small("search", narrow({"--what-if", "nvlink=-90%"})).out, "what if nvlink"));
+}
+
+TEST_CASE("search knows what GPU time costs and draws", "[cli][search]") {
+  const SmallRun small;
+  const Outcome cheap = small("search", narrow({"--objective", "cost"}));
+  CHECK(cheap.code == cli::kGood);
+  CHECK(has(cheap.out, "is an example for a100"));
+  const Outcome own = small("search", narrow({"--objective", "cost", "--price", "$9/h"}));
+  CHECK_FALSE(has(own.out, "is an example for"));
+  CHECK(small("search", narrow({"--objective", "energy"})).code == cli::kGood);
+}
+
 TEST_CASE("a search in which nothing fits ends with 3", "[cli][search]") {
   const SmallRun small;
   const Outcome outcome = small("search", with(too_large(), {"--fix", "training.micro_batch=1",

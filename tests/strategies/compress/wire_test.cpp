@@ -219,6 +219,11 @@ TEST_CASE("what makes no sense is refused with its reason", "[compress]") {
   CHECK(refused(small_run(2, 1, 1), WirePlace::gradients, "block-int8") ==
         "there is one replica: no gradients are sent");
   CHECK(refused(two_nodes, WirePlace::parameters, "block-int8").starts_with("no parameters are"));
+  Run broadcasts = two_nodes;
+  broadcasts.parallel.zero = 1;
+  broadcasts.stack.gathers_by_broadcasts = true;
+  CHECK(refused(broadcasts, WirePlace::parameters, "block-int8") ==
+        "the stack hands parameters out by broadcasts, which are not compressed");
   CHECK(refused(two_nodes, WirePlace::tensor, "block-int8") == "tensor is 1: nothing is sent");
   CHECK(refused(two_nodes, WirePlace::pipeline, "block-int8") == "pipeline is 1: nothing is sent");
   CHECK(refused(two_nodes, WirePlace::experts, "block-int8").starts_with("the run has no expert"));

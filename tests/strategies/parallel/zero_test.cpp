@@ -233,6 +233,24 @@ TEST_CASE("updated parameters are gathered in buckets", "[strategies]") {
   CHECK_THAT(gathers.bytes.value, WithinRel(2 * parameters_of(run), 1e-12));
 }
 
+TEST_CASE("shares of unlike size are broadcast by their owners, one after the other",
+          "[strategies]") {
+  Run run = zero_run(4, 1);
+  const double gathered = play_run(run).timeline.end.value;
+  run.stack.gathers_by_broadcasts = true;
+  const Program program = lower(run);
+  CHECK_NOTHROW(verify(program));
+  CHECK(collectives(program, Rank(0), "data", CollectiveKind::all_gather).count == 0);
+  const Volume shares = collectives(program, Rank(3), "data", CollectiveKind::broadcast);
+  CHECK(shares.count == 4);
+  CHECK_THAT(shares.bytes.value, WithinRel(2 * parameters_of(run), 1e-12));
+  CHECK(play_run(run).timeline.end.value > gathered);  // latencies add up
+  SECTION("but ZeRO-3 gathers its units") {
+    run.parallel.zero = 3;
+    CHECK(collectives(lower(run), Rank(0), "data", CollectiveKind::broadcast).count == 0);
+  }
+}
+
 TEST_CASE("ZeRO-3 gathers each chunk of an interleaved pipeline once per step", "[strategies]") {
   Run run = small_run(1, 2, 2);
   run.parallel.schedule = "interleaved-1f1b";

@@ -168,6 +168,7 @@ TEST_CASE("bounds hold with other optimizers, widths, buckets and kinds of shard
     run.stack.host_per_piece.value = Seconds(i % 5 == 0 ? 2e-6 : 0);
     run.stack.host_per_kernel.value = Seconds(i % 2 == 0 ? 3e-6 : 0);
     run.stack.gathers_after_recompute = i % 3 == 1;
+    run.stack.gathers_by_broadcasts = i % 7 < 3;
     comparison.check(run);
   }
   CHECK(comparison.scheduled_time.mean() > 0.85);
