@@ -59,9 +59,10 @@ TEST_CASE("a plan without tokens takes the Chinchilla-optimal number and says so
 TEST_CASE("a plan's sequences are as long as the model's positions go, and at most 4,096",
           "[cli]") {
   const auto first_line = [](const char* model) {
-    const std::string out = command_line({"plan", "--model", model, "--platform", "dgx-a100-40gb",
-                                          "--tokens", "1 G", "--gpus", "8"})
-                                .out;
+    const std::string out =
+        command_line({"plan", "--model", model, "--platform", "dgx-a100-40gb", "--global-batch",
+                      "64", "--tokens", "1 G", "--gpus", "64", "--max-gpus", "1"})
+            .out;
     return out.substr(0, out.find('\n', out.find('\n') + 1));
   };
   CHECK(has(first_line("gpt2"), "1024 tokens a sequence"));

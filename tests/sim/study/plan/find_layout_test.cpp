@@ -62,7 +62,7 @@ TEST_CASE("the fastest layout is no slower than any that a person would try", "[
 
 TEST_CASE("a layout that is found can be run, whatever model and machine", "[study]") {
   for (const Example& one :
-       {example("gpt-neox-20b", "summit", 768, "megatron-deepspeed-2022", "fp16"),
+       {example("gpt-neox-20b", "summit", 192, "megatron-deepspeed-2022", "fp16"),
         example("mixtral-8x7b", "dgx-h100", 64)}) {
     const PlanPoint best = fastest(one, one.open.run.cluster.gpus_per_node * 32);
     INFO(one.text << best.refusal);
