@@ -55,9 +55,13 @@ std::vector<Rank> Layout::data_group(std::size_t tensor_index, std::size_t stage
 
 std::vector<Rank> Layout::neighbours(std::size_t tensor_index, std::size_t first, std::size_t count,
                                      std::size_t stage) const {
+  const std::size_t origin = rank(tensor_index, 0, stage).index();
+  const std::size_t inside = stride(Axis::context);
+  const std::size_t across = stride(Axis::data);
   std::vector<Rank> members;
+  members.reserve(count);
   for (std::size_t d = first; d < first + count; ++d) {
-    members.push_back(rank(tensor_index, d, stage));
+    members.emplace_back(origin + d % context * inside + d / context * across);
   }
   return members;
 }

@@ -2,6 +2,8 @@
 #include "sim/study/search/data_times.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "strategies/parallel/expert.hpp"
 
@@ -114,15 +116,32 @@ class Times {
     return costs_.shared_seconds_per_byte(kind, groups);
   }
 
+  /// What the blocks of a stage share.
+  struct Group {
+    std::vector<DeviceId> devices;
+    double alone = 0;   ///< seconds per byte
+    double shared = 0;  ///< the same, beside the groups of the other tensor ranks
+  };
+
+  const Group& group(CollectiveKind kind, std::uint32_t slot) {
+    const auto [place, is_new] = groups_.try_emplace({kind, slot});
+    Group& group = place->second;
+    if (is_new) {
+      group.devices = devices_of(run_, layout_, place_, slot);
+      group.alone = costs_.seconds_per_byte(kind, group.devices);
+      group.shared = shared_rate(kind, slot);
+    }
+    return group;
+  }
+
   [[nodiscard]] Seconds collective(CollectiveKind kind, std::uint32_t slot, Bytes payload,
                                    bool is_by_bytes) {
-    const std::vector<DeviceId> devices = devices_of(run_, layout_, place_, slot);
-    const double shared = shared_rate(kind, slot);
-    if (shared > costs_.seconds_per_byte(kind, devices)) {
-      return Seconds(std::max(0.0, payload.value - kMostLost) * shared);
+    const Group& members = group(kind, slot);
+    if (members.shared > members.alone) {
+      return Seconds(std::max(0.0, payload.value - kMostLost) * members.shared);
     }
-    return is_by_bytes ? Seconds(payload.value * costs_.seconds_per_byte(kind, devices))
-                       : costs_.collective(kind, payload, devices);
+    return is_by_bytes ? Seconds(payload.value * members.alone)
+                       : costs_.collective(kind, payload, members.devices);
   }
 
   // Blocks that fill a bucket each are summed one by one; else all that is known is their bytes.
@@ -186,6 +205,7 @@ class Times {
   const RankPlace& place_;
   const StageShape& shape_;
   Holders holders_;
+  std::map<std::pair<CollectiveKind, std::uint32_t>, Group> groups_;
   bool sums_;
   bool gathers_;
   ChunkData chunk_;

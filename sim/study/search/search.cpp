@@ -1,6 +1,6 @@
 // Branch and bound, best first. Every layout gets the quick bound; those that could be on the list
 // get the bound that follows the schedule; the most promising of these are simulated, some at a
-// time, until the next bound is above the last place of the list. Batches have one size whatever
+// time, until the next bound is above the last place of the list. Batches have their sizes whatever
 // the number of workers, so that these change no answer. SPDX-License-Identifier: Apache-2.0
 #include "sim/study/search/search.hpp"
 
@@ -23,6 +23,7 @@ namespace foretrain {
 namespace {
 
 constexpr std::size_t kBatch = 16;
+constexpr std::size_t kLeastBatch = 2;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 using Clock = std::chrono::steady_clock;
@@ -167,9 +168,14 @@ class Search {
     return is_time_up || (options_.good_enough && last_place() <= *options_.good_enough);
   }
 
+  // Until the list is full no bound stops anything: few at first.
+  [[nodiscard]] std::size_t batch_size() const {
+    return values_.size() < options_.top ? std::clamp(options_.top, kLeastBatch, kBatch) : kBatch;
+  }
+
   std::vector<Open> next_batch() {
     std::vector<Open> batch;
-    while (batch.size() < kBatch && !is_over()) {
+    while (batch.size() < batch_size() && !is_over()) {
       double quick = kNever;
       if (next_ < open_.size()) {
         quick = open_[next_].least;
