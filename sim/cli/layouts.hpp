@@ -24,6 +24,7 @@ void load_open(const RunOptions& open, LoadedRun& loaded);
 [[nodiscard]] OpenRun open_run_of(const LoadedRun& loaded);
 
 /// A search in `jobs` processes whose last word is the simulation of the run file with error bars.
+/// REQUIRES: `open` and the console outlive it.
 [[nodiscard]] FindOptions find_options(const RunOptions& open, std::size_t jobs, Console& console);
 
 /// Which of so many unlike nodes to use; nothing where nodes are alike.

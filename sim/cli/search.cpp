@@ -123,6 +123,9 @@ int search_command(const Options& options, Console& console) {
       console.out << change << '\n';
     }
     console.out << search_text(space, how, result);
+    if (how.objective == Objective::energy) {
+      console.out << "note: " << power_text(economics) << '\n';
+    }
     if (how.objective == Objective::cost) {
       for (const std::string& note : economics.notes) {
         console.out << "note: " << note << '\n';

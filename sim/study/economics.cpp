@@ -129,6 +129,16 @@ Economics load_economics(config::Sources& sources, const std::string& path, cons
   return economics;
 }
 
+std::string power_text(const Economics& economics) {
+  if (!economics.has_power()) {
+    return "unknown: give --load-power, --idle-power and --host-power";
+  }
+  return fmt::format(
+      "{:.0f} W per GPU at load, {:.0f} W waiting, {:.0f} W of its host, PUE {:.2f}, {:.0f} g CO2 "
+      "per kWh",
+      *economics.load, *economics.idle, *economics.host, economics.pue, economics.grid);
+}
+
 Bill bill_of(const Economics& economics, std::int64_t gpus, Seconds time, double idle_share) {
   Bill bill;
   bill.gpu_hours = static_cast<double>(gpus) * time.value / 3600;

@@ -39,6 +39,9 @@ struct EconomicsChoice {
 [[nodiscard]] Economics load_economics(config::Sources& sources, const std::string& path,
                                        const Cluster& cluster, const EconomicsChoice& choice);
 
+/// "700 W per GPU at load, 100 W waiting, ...", or which options would say it.
+[[nodiscard]] std::string power_text(const Economics& economics);
+
 /// What a training comes to.
 struct Bill {
   double gpu_hours = 0;

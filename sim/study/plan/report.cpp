@@ -114,16 +114,6 @@ std::string failures_text(const WithFailures& with) {
       with.dollars ? ", " + show_money(*with.dollars) : "");
 }
 
-std::string power_text(const Economics& economics) {
-  if (!economics.has_power()) {
-    return "energy       unknown: give --load-power, --idle-power and --host-power\n";
-  }
-  return fmt::format(
-      "energy       {:.0f} W per GPU at load, {:.0f} W waiting, {:.0f} W of its host, PUE {:.2f}, "
-      "{:.0f} g CO2 per kWh\n",
-      *economics.load, *economics.idle, *economics.host, economics.pue, economics.grid);
-}
-
 OrderedJson json_of(const PlanPoint& point) {
   return {{"gpus", point.gpus},
           {"layout", point.layout},
@@ -186,7 +176,7 @@ std::string plan_text(const Plan& plan, const Run& run, const PlanOptions& optio
         plan.rows[*plan.knee].point.gpus, 100 * options.threshold,
         plan.rows[*plan.knee].point.limit, 100 * plan.rows[*plan.knee].point.limit_share);
   }
-  text += power_text(options.economics);
+  text += "energy       " + power_text(options.economics) + "\n";
   for (const std::string& note : options.economics.notes) {
     text += "note: " + note + "\n";
   }

@@ -79,7 +79,9 @@ TEST_CASE("search knows what GPU time costs and draws", "[cli][search]") {
   CHECK(has(cheap.out, "is an example for a100"));
   const Outcome own = small("search", narrow({"--objective", "cost", "--price", "$9/h"}));
   CHECK_FALSE(has(own.out, "is an example for"));
-  CHECK(small("search", narrow({"--objective", "energy"})).code == cli::kGood);
+  const Outcome frugal = small("search", narrow({"--objective", "energy", "--idle-power", "70 W"}));
+  CHECK(frugal.code == cli::kGood);
+  CHECK(has(frugal.out, "70 W waiting"));
 }
 
 TEST_CASE("a search in which nothing fits ends with 3", "[cli][search]") {
