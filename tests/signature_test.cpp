@@ -9,11 +9,10 @@
 
 #include "sim/study/simulate.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 
 namespace foretrain::testing {
 namespace {
-
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
 
 struct Scenario {
   const char* name;

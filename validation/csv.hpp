@@ -21,6 +21,11 @@ struct CsvCell {
   config::Position position;  ///< of its first character, a quote included
 };
 
+/// Why a row is of no use: thrown by those who read one, caught by those who read all.
+struct Rejected {
+  std::string reason;
+};
+
 class CsvTable;
 
 /// A view of one row. Cells are asked for by column; an empty cell and a column that the table

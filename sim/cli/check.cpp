@@ -136,7 +136,7 @@ std::string platform_json(const Machine& machine, std::int64_t nodes) {
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-struct Options {
+struct CheckArguments {
   RunOptions run;
   std::string platform;
   std::int64_t nodes = 0;  // 0: the platform's default
@@ -163,7 +163,7 @@ void check_size(const Cluster& cluster, std::int64_t nodes) {
   diagnostics.throw_if_any();
 }
 
-int check_platform(const Options& options, Console& console) {
+int check_platform(const CheckArguments& options, Console& console) {
   config::Sources sources;
   const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
   const std::int64_t nodes = options.nodes > 0 ? options.nodes : cluster.nodes;
@@ -173,7 +173,7 @@ int check_platform(const Options& options, Console& console) {
   return kGood;
 }
 
-int check_command(const Options& options, Console& console) {
+int check_command(const CheckArguments& options, Console& console) {
   if (!options.platform.empty()) {
     return check_platform(options, console);
   }
@@ -193,7 +193,7 @@ int check_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_check(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckArguments>();
   CLI::Option_group* const what = app.add_option_group("What to check");
   what->add_option("run", options->run.file, "Run file (TOML)");
   CLI::Option* const platform =

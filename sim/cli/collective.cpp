@@ -15,7 +15,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct CollectiveArguments {
   std::string platform;
   std::string kind = "all_reduce";
   std::string algorithm;
@@ -55,7 +55,7 @@ struct Group {
   std::vector<DeviceId> devices;
   std::int64_t nodes = 1;
 };
-Group group_of(const Options& options, const Cluster& cluster) {
+Group group_of(const CollectiveArguments& options, const Cluster& cluster) {
   const std::int64_t gpus = options.gpus == 0 ? cluster.gpus_per_node : options.gpus;
   const std::int64_t per_node =
       options.gpus_per_node == 0 ? std::min(gpus, cluster.gpus_per_node) : options.gpus_per_node;
@@ -75,8 +75,8 @@ Group group_of(const Options& options, const Cluster& cluster) {
   return group;
 }
 
-Choice choice_for(const Options& options, const CollectiveRequest& request,
-                  const Machine& machine) {
+CollectiveChoice choice_for(const CollectiveArguments& options, const CollectiveRequest& request,
+                            const Machine& machine) {
   if (options.algorithm.empty()) {
     return choose(request, machine);
   }
@@ -87,7 +87,7 @@ Choice choice_for(const Options& options, const CollectiveRequest& request,
   return choose_protocol(algorithm, request, machine);
 }
 
-int collective_command(const Options& options, Console& console) {
+int collective_command(const CollectiveArguments& options, Console& console) {
   config::Sources sources;
   const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
   const Group group = group_of(options, cluster);
@@ -109,7 +109,7 @@ int collective_command(const Options& options, Console& console) {
         "algorithm", "protocol", "time (us)", "algbw", "busbw");
   }
   for (; request.payload <= last; request.payload *= 2) {
-    const Choice choice = choice_for(options, request, *machine);
+    const CollectiveChoice choice = choice_for(options, request, *machine);
     const double microseconds = choice.time.value * 1e6;
     const double rate = request.payload.value / choice.time.value * 1e-9;
     console.out << (is_csv
@@ -126,7 +126,7 @@ int collective_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_collective(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CollectiveArguments>();
   app.add_option("platform", options->platform, "A name in platforms/clusters, or a .toml")
       ->required();
   std::vector<std::string> kinds;

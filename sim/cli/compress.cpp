@@ -20,7 +20,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct CompressArguments {
   RunOptions run;
   std::string format = "text";
   std::vector<std::string> methods;
@@ -34,7 +34,7 @@ struct Options {
 
 /// What the options ask for.
 struct Study {
-  Options options;
+  CompressArguments options;
   std::vector<WireCompression> methods;
   std::vector<WirePlace> places;
   std::vector<BytesPerSecond> rates;
@@ -63,8 +63,8 @@ const auto& named(const Table& table, const std::string& name, const std::string
 
 // A method that the run file has in one of the places keeps the options and rates that it has
 // there.
-WireCompression method_of(const Options& options, const Compressor& row, const Study& study,
-                          const Run& run) {
+WireCompression method_of(const CompressArguments& options, const Compressor& row,
+                          const Study& study, const Run& run) {
   WireCompression how{&row, CodecOptions(row.codec->options), options.between_nodes_only,
                       options.chunks};
   for (const WirePlace place : study.places) {
@@ -77,7 +77,7 @@ WireCompression method_of(const Options& options, const Compressor& row, const S
   return how;
 }
 
-std::vector<BytesPerSecond> rates_of(const Options& options, const Run& run) {
+std::vector<BytesPerSecond> rates_of(const CompressArguments& options, const Run& run) {
   std::vector<BytesPerSecond> rates;
   for (const std::string& text : options.rates) {
     const auto rate = config::parse_quantity<BytesPerSecond>(text);
@@ -95,7 +95,7 @@ std::vector<BytesPerSecond> rates_of(const Options& options, const Run& run) {
   return rates;
 }
 
-Study study_of(const Options& options, const Run& run) {
+Study study_of(const CompressArguments& options, const Run& run) {
   Study study;
   study.options = options;
   for (const std::string& place : options.places) {
@@ -197,7 +197,7 @@ CompressStudy carry_out(const Study& study, const Run& run, Console& console) {
   return result;
 }
 
-int compress_command(const Options& options, Console& console) {
+int compress_command(const CompressArguments& options, Console& console) {
   LoadedRun base;
   load_run(options.run, base);  // a mistake in the file itself is told once, with its place
   const Study study = study_of(options, base.run);
@@ -222,7 +222,7 @@ int compress_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_compress(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompressArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   app.add_option("--methods", options->methods, "Compressors; all by default")->delimiter(',');

@@ -12,12 +12,12 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct ExplainArguments {
   RunOptions run;
   std::string format = "text";
 };
 
-int explain_command(const Options& options, Console& console) {
+int explain_command(const ExplainArguments& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
   const Simulation simulation = simulate(loaded.run, progress_on(console));
@@ -35,7 +35,7 @@ int explain_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_explain(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExplainArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   return [options, &console] { return explain_command(*options, console); };

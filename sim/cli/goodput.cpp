@@ -24,7 +24,7 @@ using goodput::Outcome;
 using goodput::Reliability;
 using goodput::Size;
 
-struct Options {
+struct GoodputArguments {
   RunOptions run;
   std::string format = "text";
   std::string nodes;      // empty: the run's
@@ -87,7 +87,7 @@ Step simulate_step(const RunOptions& options) {
   return step;
 }
 
-std::vector<Step> simulate_steps(const Options& options, const std::vector<Task>& tasks,
+std::vector<Step> simulate_steps(const GoodputArguments& options, const std::vector<Task>& tasks,
                                  Console& console) {
   const auto texts = run_in_workers(
       tasks.size(), options.jobs,
@@ -113,7 +113,7 @@ std::vector<Step> simulate_steps(const Options& options, const std::vector<Task>
 
 class Study {
  public:
-  Study(const Options& options, Console& console) : options_(options), console_(console) {
+  Study(const GoodputArguments& options, Console& console) : options_(options), console_(console) {
     load_run(options.run, base_);
     reliability_ = reliability_of(base_);
     if (!options.price.empty()) {
@@ -273,7 +273,7 @@ class Study {
     }
   }
 
-  const Options& options_;
+  const GoodputArguments& options_;
   Console& console_;
   LoadedRun base_;
   Reliability reliability_;
@@ -285,7 +285,7 @@ class Study {
 }  // namespace
 
 std::function<int()> add_goodput(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GoodputArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   app.add_option("--nodes", options->nodes,

@@ -172,7 +172,7 @@ constexpr auto kKinds = std::to_array<Kind>({
     {"compressors", list_compressors},
 });
 
-struct Options {
+struct ListArguments {
   std::string kind;  // empty: all
   std::string format = "text";
 };
@@ -185,7 +185,7 @@ std::string text_of(std::string_view kind, const Rows& rows) {
   return text;
 }
 
-int list_command(const Options& options, Console& console) {
+int list_command(const ListArguments& options, Console& console) {
   const Catalogue catalogue = find_catalogue();
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   for (const Kind& kind : kKinds) {
@@ -209,7 +209,7 @@ int list_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_list(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ListArguments>();
   std::vector<std::string> names;
   names.reserve(kKinds.size());
   for (const Kind& known : kKinds) {

@@ -12,12 +12,12 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct MemoryArguments {
   RunOptions run;
   std::string format = "text";
 };
 
-int memory_command(const Options& options, Console& console) {
+int memory_command(const MemoryArguments& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
   Simulation simulation = simulate(loaded.run, progress_on(console));
@@ -45,7 +45,7 @@ int memory_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_memory(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<MemoryArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   return [options, &console] { return memory_command(*options, console); };

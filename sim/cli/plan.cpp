@@ -20,7 +20,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct PlanArguments {
   RunOptions run;
   std::string model;
   std::string platform;
@@ -82,7 +82,7 @@ std::int64_t usual_sequence(const std::string& name, config::Sources& sources) {
 }
 
 // A run file of the model and platform that were named, whose layout is open.
-std::string text_of_names(const Options& options) {
+std::string text_of_names(const PlanArguments& options) {
   config::Sources sources;
   const Cluster cluster = load_cluster(sources, options.platform, find_catalogue().platforms);
   const std::int64_t sequence =
@@ -101,7 +101,7 @@ std::string text_of_names(const Options& options) {
   throw ConfigError({Diagnostic{"plan", 0, 0, key, message, "", 0}});
 }
 
-RunOptions open_run(const Options& options) {
+RunOptions open_run(const PlanArguments& options) {
   RunOptions run = options.run;
   if (run.file.empty()) {
     if (options.model.empty() || options.platform.empty()) {
@@ -126,7 +126,7 @@ RunOptions open_run(const Options& options) {
   return run;
 }
 
-void read_tokens(const Options& options, const Run& run, PlanOptions& plan) {
+void read_tokens(const PlanArguments& options, const Run& run, PlanOptions& plan) {
   const double optimal = kChinchilla * static_cast<double>(activated_parameters(run.model));
   const std::string best = fmt::format("{}, {:.0f} per parameter, would be Chinchilla-optimal",
                                        show_tokens(optimal), kChinchilla);
@@ -143,7 +143,7 @@ void read_tokens(const Options& options, const Run& run, PlanOptions& plan) {
                   kChinchilla);
 }
 
-PlanOptions read_plan(const Options& options, const Run& run) {
+PlanOptions read_plan(const PlanArguments& options, const Run& run) {
   PlanOptions plan = options.plan;
   read_tokens(options, run, plan);
   if (!options.deadline.empty()) {
@@ -161,7 +161,7 @@ PlanOptions read_plan(const Options& options, const Run& run) {
   return plan;
 }
 
-int plan_command(const Options& options, Console& console) {
+int plan_command(const PlanArguments& options, Console& console) {
   const RunOptions open = open_run(options);
   LoadedRun base;
   load_open(open, base);
@@ -199,7 +199,7 @@ int plan_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_plan(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanArguments>();
   app.add_option("run", options->run.file,
                  "Run file for the details; its size and [parallel] are what is planned");
   app.add_option("--model", options->model, "Name of a model, or a file");

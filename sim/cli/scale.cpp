@@ -21,7 +21,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct ScaleArguments {
   RunOptions run;
   std::string format = "text";
   std::string nodes = "1..64";
@@ -33,13 +33,13 @@ struct Options {
 };
 
 /// A run at several sizes; `options` and `base` are those of the run file.
-struct Study {
-  const Options& options;
+struct ScaleStudy {
+  const ScaleArguments& options;
   const LoadedRun& base;
 };
 
 // The keys that make the run one of so many nodes; a refusal where the batch cannot grow along.
-std::vector<std::string> keys_for(const Study& study, std::int64_t nodes, ScalePoint& point) {
+std::vector<std::string> keys_for(const ScaleStudy& study, std::int64_t nodes, ScalePoint& point) {
   const Run& run = study.base.run;
   std::vector<std::string> sets = {run.gpus > 0 ? fmt::format("gpus={}", point.gpus)
                                                 : fmt::format("nodes={}", nodes)};
@@ -55,8 +55,8 @@ std::vector<std::string> keys_for(const Study& study, std::int64_t nodes, ScaleP
 }
 
 // One size, with more keys set and more hardware changed; a run that cannot be says why.
-ScalePoint predict(const Study& study, std::int64_t nodes, const std::vector<std::string>& sets,
-                   const std::string& what_if) {
+ScalePoint predict(const ScaleStudy& study, std::int64_t nodes,
+                   const std::vector<std::string>& sets, const std::string& what_if) {
   ScalePoint point;
   point.nodes = nodes;
   point.gpus = nodes * study.base.run.cluster.gpus_per_node;
@@ -83,7 +83,7 @@ ScalePoint predict(const Study& study, std::int64_t nodes, const std::vector<std
 }
 
 // Where to look at single numbers: the knee, or the largest size that ran.
-std::optional<std::int64_t> size_to_improve(const Options& options,
+std::optional<std::int64_t> size_to_improve(const ScaleArguments& options,
                                             const std::vector<ScaleRow>& rows) {
   if (options.at > 0) {
     return options.at;
@@ -100,7 +100,7 @@ std::optional<std::int64_t> size_to_improve(const Options& options,
   return nodes;
 }
 
-std::optional<Elasticities> what_to_buy(const Study& study, const std::vector<ScaleRow>& rows,
+std::optional<Elasticities> what_to_buy(const ScaleStudy& study, const std::vector<ScaleRow>& rows,
                                         Console& console) {
   const std::optional<std::int64_t> nodes = size_to_improve(study.options, rows);
   if (!study.options.elasticities || !nodes) {
@@ -115,7 +115,7 @@ std::optional<Elasticities> what_to_buy(const Study& study, const std::vector<Sc
 }
 
 // On unlike nodes: which of them are worth using at that size, each in its best layout.
-std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleRow>& rows,
+std::vector<NodeChoice> which_nodes(const ScaleStudy& study, const std::vector<ScaleRow>& rows,
                                     Console& console) {
   const std::optional<std::int64_t> nodes = size_to_improve(study.options, rows);
   if (!study.options.elasticities || !nodes) {
@@ -125,9 +125,9 @@ std::vector<NodeChoice> which_nodes(const Study& study, const std::vector<ScaleR
   return choose_nodes(open, *nodes, find_options(open, study.options.jobs, console));
 }
 
-void print(const Study& study, const std::vector<ScaleRow>& rows,
+void print(const ScaleStudy& study, const std::vector<ScaleRow>& rows,
            const std::optional<Elasticities>& next, Console& console) {
-  const Options& options = study.options;
+  const ScaleArguments& options = study.options;
   if (options.format == "json") {
     console.out << scale_json(rows, options.threshold, next ? &*next : nullptr);
     return;
@@ -164,12 +164,12 @@ void refuse_nodes(const RunOptions& options) {
   }
 }
 
-int scale_command(const Options& options, Console& console) {
+int scale_command(const ScaleArguments& options, Console& console) {
   const std::vector<std::int64_t> sizes = parse_nodes(options.nodes);
   refuse_nodes(options.run);
   LoadedRun base;
   load_run(options.run, base);  // a mistake in the file itself is told once, with its place
-  const Study study{options, base};
+  const ScaleStudy study{options, base};
   const auto points = scale(
       sizes, options.jobs, [&](std::int64_t nodes) { return predict(study, nodes, {}, ""); },
       pieces_done_on(console, sizes.size(), "sizes"));
@@ -184,7 +184,7 @@ int scale_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_scale(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ScaleArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   app.add_option("--nodes", options->nodes, "Node counts: \"1,2,4\" or \"2..64\" (doubling)")

@@ -18,7 +18,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct SearchArguments {
   RunOptions run;
   std::string format = "text";
   std::string objective = "time";
@@ -54,7 +54,7 @@ double parse_share(const std::string& text) {
   return share;
 }
 
-std::vector<std::int64_t> sizes_of(const Options& options, const Run& base) {
+std::vector<std::int64_t> sizes_of(const SearchArguments& options, const Run& base) {
   if (!options.gpus.empty()) {
     return parse_nodes(options.gpus);
   }
@@ -66,8 +66,8 @@ std::vector<std::int64_t> sizes_of(const Options& options, const Run& base) {
   return sizes;
 }
 
-SearchOptions search_options(const Options& options, const Run& base, const Economics& economics,
-                             Console& console) {
+SearchOptions search_options(const SearchArguments& options, const Run& base,
+                             const Economics& economics, Console& console) {
   SearchOptions search = options.search;
   search.objective = options.objective == "cost"     ? Objective::cost
                      : options.objective == "energy" ? Objective::energy
@@ -87,7 +87,7 @@ SearchOptions search_options(const Options& options, const Run& base, const Econ
   return search;
 }
 
-SearchSpace load_space(const Options& options, config::Sources& sources,
+SearchSpace load_space(const SearchArguments& options, config::Sources& sources,
                        std::vector<std::string>& changes) {
   const RunFile file = read_run_file(options.run, sources, &changes);
   return {file, sources, find_catalogue(), directory_of(options.run),
@@ -107,7 +107,7 @@ void write_front(const std::string& path, const SearchSpace& space, const Search
   }
 }
 
-int search_command(const Options& options, Console& console) {
+int search_command(const SearchArguments& options, Console& console) {
   config::Sources sources;
   std::vector<std::string> changes;
   const SearchSpace space = load_space(options, sources, changes);
@@ -152,7 +152,7 @@ int search_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_search(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SearchArguments>();
   options->search.jobs = std::max(1U, std::thread::hardware_concurrency());
   add_run_options(app, options->run);
   add_format_option(app, options->format);

@@ -15,7 +15,7 @@
 namespace foretrain::cli {
 namespace {
 
-struct Options {
+struct SimulateArguments {
   RunOptions run;
   std::string format = "text";
   std::string fidelity = "lumped";
@@ -33,7 +33,7 @@ std::vector<Rank> simulated_ranks(const Simulation& simulation) {
   return ranks;
 }
 
-void write_trace_file(const Options& options, const Simulation& simulation) {
+void write_trace_file(const SimulateArguments& options, const Simulation& simulation) {
   std::ofstream file(options.trace);
   const Program& program = simulation.program;
   write_trace(file, program, simulation.timeline,
@@ -44,7 +44,7 @@ void write_trace_file(const Options& options, const Simulation& simulation) {
   }
 }
 
-int simulate_command(const Options& options, Console& console) {
+int simulate_command(const SimulateArguments& options, Console& console) {
   LoadedRun loaded;
   load_run(options.run, loaded);
   Simulation simulation = simulate(loaded.run, progress_on(console),
@@ -73,7 +73,7 @@ int simulate_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_simulate(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SimulateArguments>();
   add_run_options(app, options->run);
   add_format_option(app, options->format);
   app.add_option("--fidelity", options->fidelity,

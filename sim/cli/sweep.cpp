@@ -35,7 +35,7 @@ struct Telling {
   std::uint64_t best = 0;  // all of them
 };
 
-struct Options {
+struct SweepArguments {
   RunOptions run;
   Telling telling;
   std::vector<std::string> varied;
@@ -98,7 +98,7 @@ std::string default_journal(const RunOptions& run, const sweep::Grid& grid) {
                      hex(fnv1a_64(what)).substr(0, 8));
 }
 
-int emit(const Options& options, const sweep::Grid& grid, const std::string& journal,
+int emit(const SweepArguments& options, const sweep::Grid& grid, const std::string& journal,
          Console& console) {
   constexpr std::uint64_t kShards = 16;
   sweep::Distribution distribution;
@@ -144,7 +144,7 @@ int code_of(const sweep::Tally& tally, const sweep::Journal& journal, bool is_sh
   return is_shard || journal.counts().predicted > 0 ? kGood : kConditionFailed;
 }
 
-int sweep_command(const Options& options, Console& console) {
+int sweep_command(const SweepArguments& options, Console& console) {
   const sweep::Grid grid = sweep::parse_grid(options.varied, options.zipped);
   const bool is_shard = !options.shard.empty();
   const sweep::Shard shard = is_shard ? sweep::parse_shard(options.shard) : sweep::Shard();
@@ -192,11 +192,11 @@ int tell_missing(const sweep::Journal& journal, Console& console) {
   return counts.all() == total && counts.crashed == 0 ? kGood : kConditionFailed;
 }
 
-int merge_command(const Options& options, Console& console) {
+int merge_command(const SweepArguments& options, Console& console) {
   return tell_missing(sweep::merge(options.merged, options.parts), console);
 }
 
-int export_command(const Options& options, Console& console) {
+int export_command(const SweepArguments& options, Console& console) {
   const sweep::Journal journal = sweep::Journal::read(options.exported);
   console.out << table_of(journal, options.telling);
   (void)tell_missing(journal, console);
@@ -222,7 +222,7 @@ void add_list_option(CLI::App& app, const std::string& name, std::vector<std::st
   app.add_option(name, values, sentence)->take_all()->expected(1)->trigger_on_parse(false);
 }
 
-void add_options(CLI::App& app, Options& options) {
+void add_options(CLI::App& app, SweepArguments& options) {
   app.add_option("run", options.run.file, "Run file (TOML)");
   add_change_options(app, options.run);
   add_list_option(app, "--vary", options.varied,
@@ -248,7 +248,7 @@ void add_options(CLI::App& app, Options& options) {
 }  // namespace
 
 std::function<int()> add_sweep(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SweepArguments>();
   add_options(app, *options);
   CLI::App* merge = app.add_subcommand("merge", "Unite the journals of shards in one");
   merge->add_option("journal", options->merged, "The journal to write")->required();

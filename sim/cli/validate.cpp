@@ -24,7 +24,7 @@ namespace {
 using validation::Case;
 using validation::Outcome;
 
-struct Options {
+struct ValidateArguments {
   std::vector<std::string> paths;
   std::string table;
   std::string rules;
@@ -42,7 +42,7 @@ struct Options {
   LiveCommand live;
 };
 
-std::vector<Case> load(const Options& options, const validation::SourceRules& rules,
+std::vector<Case> load(const ValidateArguments& options, const validation::SourceRules& rules,
                        config::Sources& sources) {
   std::vector<Case> cases;
   for (const std::string& path : options.paths) {
@@ -100,7 +100,7 @@ void write_residuals(const std::string& path, const std::vector<Outcome>& outcom
   }
 }
 
-int validate_command(const Options& options, Console& console) {
+int validate_command(const ValidateArguments& options, Console& console) {
   config::Sources sources;
   const validation::SourceRules rules = validation::load_source_rules(
       sources, options.rules.empty() ? data_root() + "/validation/sources.toml" : options.rules);
@@ -143,7 +143,7 @@ int validate_command(const Options& options, Console& console) {
 }  // namespace
 
 std::function<int()> add_validate(CLI::App& app, Console& console) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ValidateArguments>();
   app.add_option("paths", options->paths, "Cases: run files with [measured], or folders of them");
   app.add_option("--csv", options->table, "A table of measured training steps");
   app.add_option("--rules", options->rules, "Rules for the table's sources");

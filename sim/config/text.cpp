@@ -13,8 +13,6 @@ namespace {
 constexpr std::size_t kExcerptWidth = 100;
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
 /// Length of the UTF-8 sequence at `text`; 0 when it is not one (overlong forms and surrogates
 /// too).
 std::size_t utf8_length(std::string_view text) {
@@ -108,6 +106,8 @@ void set_excerpt(Diagnostic& diagnostic, std::string_view line) {
 }
 
 }  // namespace
+
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
 Diagnostic diagnose(const Position& position, std::string key, std::string message) {
   Diagnostic diagnostic;

@@ -44,6 +44,9 @@ class Cursor {
   int column_ = 1;
 };
 
+/// What no message shows as it is.
+[[nodiscard]] bool is_control(char c);
+
 /// `text` as it may stand in a message: valid UTF-8, no control characters, cut at `longest` bytes.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t longest = 60);
 

@@ -17,8 +17,6 @@ namespace foretrain::config {
 
 namespace {
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
-
 bool is_array_of_tables(const Value& value) {
   const Array* array = std::get_if<Array>(&value.data);
   return array != nullptr && !array->empty() &&

@@ -7,11 +7,7 @@
 #include <fmt/format.h>
 
 namespace foretrain {
-namespace {
-
-double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
-
-}  // namespace
+namespace {}  // namespace
 
 std::optional<std::int64_t> RoleGeneration::most_sequences() const {
   if (cache_of_sequence <= Bytes(0)) {
@@ -51,8 +47,8 @@ std::string to_text(const GenerationMemory& memory) {
     const auto most = role.most_sequences();
     text +=
         fmt::format("{:<10} {:>11.2f} {:>11.2f} {:>11.2f} {:>8.2f} {:>8.2f} {:>15}{}\n", role.role,
-                    gigabytes(role.weights), gigabytes(role.overhead), gigabytes(role.cache),
-                    gigabytes(role.total()), gigabytes(role.capacity),
+                    role.weights / 1_GB, role.overhead / 1_GB, role.cache / 1_GB,
+                    role.total() / 1_GB, role.capacity / 1_GB,
                     most ? fmt::format("{}", *most) : "any", role.fits() ? "" : "  does not fit");
   }
   return text + "note: activations of the tokens that are being computed are not counted\n";

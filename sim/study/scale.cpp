@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::json;
 
 // What a worker sends home.
-std::string pack(const ScalePoint& point) {
+std::string pack_point(const ScalePoint& point) {
   return Json{{"nodes", point.nodes},
               {"gpus", point.gpus},
               {"step", point.step_time.value},
@@ -27,7 +27,7 @@ std::string pack(const ScalePoint& point) {
       .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-ScalePoint unpack(const std::optional<std::string>& text) {
+ScalePoint unpack_point(const std::optional<std::string>& text) {
   ScalePoint point;
   if (!text) {
     point.refusal = "the worker process died";
@@ -129,11 +129,11 @@ std::vector<ScalePoint> predict_in_workers(std::size_t count, std::size_t jobs,
                                            const std::function<ScalePoint(std::size_t)>& predict,
                                            const WorkersProgress& progress) {
   const auto texts = run_in_workers(
-      count, jobs, [&](std::size_t i) { return pack(predict(i)); }, progress);
+      count, jobs, [&](std::size_t i) { return pack_point(predict(i)); }, progress);
   std::vector<ScalePoint> points;
   points.reserve(texts.size());
   for (const auto& text : texts) {
-    points.push_back(unpack(text));
+    points.push_back(unpack_point(text));
   }
   return points;
 }

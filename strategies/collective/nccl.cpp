@@ -56,10 +56,10 @@ Seconds latencies(const FlowSchedule& schedule) {
   return sum;
 }
 
-Choice lowered(const CollectiveAlgorithm& algorithm, CollectiveRequest request, Protocol protocol,
-               const Machine& machine) {
+CollectiveChoice lowered(const CollectiveAlgorithm& algorithm, CollectiveRequest request,
+                         Protocol protocol, const Machine& machine) {
   request.protocol = protocol;
-  Choice choice{&algorithm, protocol, algorithm.lower(request, machine), Seconds(0)};
+  CollectiveChoice choice{&algorithm, protocol, algorithm.lower(request, machine), Seconds(0)};
   choice.time = time_alone(choice.schedule, machine);
   return choice;
 }
@@ -138,9 +138,9 @@ Seconds time_alone(const FlowSchedule& schedule, const Machine& machine, bool in
   return sum;
 }
 
-Choice choose_protocol(const CollectiveAlgorithm& algorithm, const CollectiveRequest& request,
-                       const Machine& machine) {
-  Choice best = lowered(algorithm, request, Protocol::simple, machine);
+CollectiveChoice choose_protocol(const CollectiveAlgorithm& algorithm,
+                                 const CollectiveRequest& request, const Machine& machine) {
+  CollectiveChoice best = lowered(algorithm, request, Protocol::simple, machine);
   if (algorithm.protocols == Protocols::simple_only) {
     return best;
   }
@@ -150,7 +150,7 @@ Choice choose_protocol(const CollectiveAlgorithm& algorithm, const CollectiveReq
     if (is_hopeless || !is_allowed(protocol, request, machine)) {
       continue;
     }
-    Choice other = lowered(algorithm, request, protocol, machine);
+    CollectiveChoice other = lowered(algorithm, request, protocol, machine);
     if (other.time < best.time) {
       best = std::move(other);
     }
@@ -158,16 +158,16 @@ Choice choose_protocol(const CollectiveAlgorithm& algorithm, const CollectiveReq
   return best;
 }
 
-Choice choose(const CollectiveRequest& request, const Machine& machine) {
+CollectiveChoice choose(const CollectiveRequest& request, const Machine& machine) {
   FORETRAIN_ASSERT(request.devices.size() > 1, "a choice for a group of one");
-  std::optional<Choice> best;
+  std::optional<CollectiveChoice> best;
   for (const Candidate& candidate : candidates(machine.cluster().collectives)) {
     const CollectiveAlgorithm& algorithm = collective_algorithm(candidate.algorithm);
     if (!candidate.kinds.contains(request.kind) || why_not(algorithm, request, machine) ||
         (candidate.is_one_per_node && !is_one_per_node(request, machine))) {
       continue;
     }
-    Choice other = choose_protocol(algorithm, request, machine);
+    CollectiveChoice other = choose_protocol(algorithm, request, machine);
     if (!best || other.time < best->time) {
       best = std::move(other);
     }

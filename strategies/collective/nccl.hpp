@@ -21,7 +21,7 @@ struct Candidate {
 /// What a library chooses from.
 [[nodiscard]] std::span<const Candidate> candidates(CollectiveLibrary library);
 
-struct Choice {
+struct CollectiveChoice {
   const CollectiveAlgorithm* algorithm = nullptr;
   Protocol protocol = Protocol::simple;
   FlowSchedule schedule;
@@ -29,10 +29,11 @@ struct Choice {
 };
 
 /// REQUIRES: at least two members.
-[[nodiscard]] Choice choose(const CollectiveRequest& request, const Machine& machine);
+[[nodiscard]] CollectiveChoice choose(const CollectiveRequest& request, const Machine& machine);
 /// The protocol with which one algorithm ends first. REQUIRES: why_not() is empty.
-[[nodiscard]] Choice choose_protocol(const CollectiveAlgorithm& algorithm,
-                                     const CollectiveRequest& request, const Machine& machine);
+[[nodiscard]] CollectiveChoice choose_protocol(const CollectiveAlgorithm& algorithm,
+                                               const CollectiveRequest& request,
+                                               const Machine& machine);
 
 /// How long a schedule takes when nothing else communicates: its latencies and, of each phase, the
 /// slowest flow or the busiest link. `in_whole_bytes`: every flow without the fraction of its last

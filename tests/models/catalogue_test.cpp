@@ -11,11 +11,10 @@
 #include "models/model.hpp"
 #include "tests/models/fixtures.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 
 namespace foretrain::testing {
 namespace {
-
-const std::string kModels = std::string(FORETRAIN_SOURCE_DIR) + "/models";
 
 TEST_CASE("every model of the catalogue says its source and has its published count", "[models]") {
   const std::vector<std::string> names = config::names_in(kModels);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/models/fixtures.hpp"
 
+#include <algorithm>
+#include <variant>
+
 #include "sim/config/value.hpp"
 
 namespace foretrain::testing {
@@ -81,6 +84,24 @@ Shard shard(std::int64_t micro_batch, std::int64_t sequence, std::int64_t tensor
   result.tensor = tensor;
   result.kernels.attention = AttentionKernel::unfused;
   return result;
+}
+
+double gemm_flops(const std::vector<Step>& steps) {
+  double sum = 0;
+  for (const Step& step : steps) {
+    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
+      sum += 2.0 * static_cast<double>(gemm->batch * gemm->m) * static_cast<double>(gemm->n) *
+             static_cast<double>(gemm->k);
+    }
+  }
+  return sum;
+}
+
+std::int64_t count_of(const std::vector<Step>& steps, Boundary boundary) {
+  return std::count_if(steps.begin(), steps.end(), [&](const Step& step) {
+    const auto* found = std::get_if<Boundary>(&step.what);
+    return found != nullptr && *found == boundary;
+  });
 }
 
 Model model_from_toml(const std::string& text) {

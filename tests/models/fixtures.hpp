@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "models/blocks/blocks.hpp"
 #include "models/model.hpp"
@@ -24,6 +25,12 @@ namespace foretrain::testing {
 
 /// b sequences of s tokens on one of t ranks; attention unfused, so that FLOPs are the full square.
 [[nodiscard]] Shard shard(std::int64_t micro_batch, std::int64_t sequence, std::int64_t tensor);
+
+/// FLOPs of the GEMMs among these steps, attention as the whole square.
+[[nodiscard]] double gemm_flops(const std::vector<Step>& steps);
+
+/// How many of these steps are this boundary.
+[[nodiscard]] std::int64_t count_of(const std::vector<Step>& steps, Boundary boundary);
 
 /// Reads a model of ours, or a config.json, called "m.toml" or "config.json" in errors.
 [[nodiscard]] Model model_from_toml(const std::string& text);

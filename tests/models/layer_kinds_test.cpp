@@ -20,18 +20,6 @@ std::vector<std::size_t> kinds(const Model& model) {
   return list;
 }
 
-// Of every kernel, attention as the whole square.
-double gemm_flops(const std::vector<Step>& steps) {
-  double sum = 0;
-  for (const Step& step : steps) {
-    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-      sum += 2.0 * static_cast<double>(gemm->batch * gemm->m) * static_cast<double>(gemm->n) *
-             static_cast<double>(gemm->k);
-    }
-  }
-  return sum;
-}
-
 // A tower of 2 layers of 64 before 3 of the language model; an image of 16 patches, of which 4 make
 // a token.
 Model seeing() {

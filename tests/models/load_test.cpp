@@ -4,12 +4,10 @@
 
 #include "models/model.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 
 namespace foretrain::testing {
 namespace {
-
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-const std::string kModels = kRoot + "/models";
 
 std::string refusal_of(const std::string& name) {
   config::Sources sources;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -140,6 +141,11 @@ inline Cluster cluster_from(const std::string& text) {
   Cluster cluster = read_cluster(reader, sources, kPlatforms);
   diagnostics.throw_if_any();
   return cluster;
+}
+
+/// Two nodes of kClusterFile with this node topology.
+inline std::unique_ptr<Machine> machine_with(const std::string& topology) {
+  return build_machine(cluster_from(cluster_file_with(topology)), 2);
 }
 
 /// The whole text of the ConfigError that reading throws; empty when it accepts.

@@ -8,6 +8,7 @@
 
 #include "platforms/cluster.hpp"
 #include "tests/platforms/examples.hpp"
+#include "tests/platforms/routes.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
@@ -28,17 +29,6 @@ Cluster cluster_with(std::string_view fabric, const std::string& nodes = "2") {
 
 std::string fabric_error(std::string_view fabric) {
   return error_of([&] { return cluster_from(cluster_text(fabric)); });
-}
-
-std::vector<std::string> route(const Machine& machine, std::size_t from, std::size_t to) {
-  std::vector<LinkId> links;
-  machine.append_route(DeviceId(from), DeviceId(to), links);
-  std::vector<std::string> names;
-  names.reserve(links.size());
-  for (const LinkId link : links) {
-    names.push_back(machine.network().links[link.index()].name);
-  }
-  return names;
 }
 
 double capacity_of(const Machine& machine, const std::string& name) {
@@ -83,8 +73,8 @@ TEST_CASE("every fabric joins the NICs of every two nodes, both ways alike", "[p
           if (from == to) {
             continue;
           }
-          const std::vector<std::string> there = route(machine, from, to);
-          CHECK(there.size() == route(machine, to, from).size());
+          const std::vector<std::string> there = route_names(machine, from, to);
+          CHECK(there.size() == route_names(machine, to, from).size());
           CHECK(std::set<std::string>(there.begin(), there.end()).size() == there.size());
         }
       }
@@ -94,7 +84,7 @@ TEST_CASE("every fabric joins the NICs of every two nodes, both ways alike", "[p
 
 TEST_CASE("a switch's backplane is shared by all that crosses it", "[platforms]") {
   const Machine machine(cluster_with("topology = 'single_switch'\nbackplane = '100 GB/s'"), 2);
-  CHECK(route(machine, 0, 9) ==
+  CHECK(route_names(machine, 0, 9) ==
         std::vector<std::string>{"node 0 nic 0 out", "switch backplane", "node 1 nic 0 in"});
   CHECK_THAT(capacity_of(machine, "switch backplane"), WithinRel(90.0, 1e-12));
 }
@@ -106,12 +96,13 @@ TEST_CASE("a tree's route climbs only as far as it must, over links narrower tha
                                      "{ name = 'pod', nodes = 4, oversubscription = 2 }]",
                                      "16"),
                         8);
-  CHECK(route(machine, 0, 8) == std::vector<std::string>{"node 0 nic 0 out", "node 1 nic 0 in"});
-  CHECK(route(machine, 0, 16) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
-                                                          "leaf 1 down", "node 2 nic 0 in"});
-  CHECK(route(machine, 63, 0) == std::vector<std::string>{"node 7 nic 3 out", "leaf 3 up",
-                                                          "pod 1 up", "pod 0 down", "leaf 0 down",
-                                                          "node 0 nic 0 in"});
+  CHECK(route_names(machine, 0, 8) ==
+        std::vector<std::string>{"node 0 nic 0 out", "node 1 nic 0 in"});
+  CHECK(route_names(machine, 0, 16) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
+                                                                "leaf 1 down", "node 2 nic 0 in"});
+  CHECK(route_names(machine, 63, 0) == std::vector<std::string>{"node 7 nic 3 out", "leaf 3 up",
+                                                                "pod 1 up", "pod 0 down",
+                                                                "leaf 0 down", "node 0 nic 0 in"});
   // Two nodes of four NICs at 22.5 GB/s are 180 GB/s; four nodes are 360, over 1.5 * 2.
   CHECK_THAT(capacity_of(machine, "leaf 0 up"), WithinRel(180 / 1.5, 1e-12));
   CHECK_THAT(capacity_of(machine, "pod 1 down"), WithinRel(360 / 3.0, 1e-12));
@@ -131,18 +122,19 @@ TEST_CASE("with rails a leaf serves one NIC of each node, and rails meet above",
       "levels = [{ name = 'leaf', nodes = 2, oversubscription = 2 }]";
   const Machine machine(cluster_with(keys), 4);
   // GPUs 0 and 1 share rail 0; GPU 15 is on rail 3 of node 1.
-  CHECK(route(machine, 0, 9) == std::vector<std::string>{"node 0 nic 0 out", "node 1 nic 0 in"});
-  CHECK(route(machine, 0, 15) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
-                                                          "leaf 3 down", "node 1 nic 3 in"});
-  CHECK(route(machine, 0, 16) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
-                                                          "leaf 4 down", "node 2 nic 0 in"});
+  CHECK(route_names(machine, 0, 9) ==
+        std::vector<std::string>{"node 0 nic 0 out", "node 1 nic 0 in"});
+  CHECK(route_names(machine, 0, 15) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
+                                                                "leaf 3 down", "node 1 nic 3 in"});
+  CHECK(route_names(machine, 0, 16) == std::vector<std::string>{"node 0 nic 0 out", "leaf 0 up",
+                                                                "leaf 4 down", "node 2 nic 0 in"});
   CHECK_THAT(capacity_of(machine, "leaf 0 up"), WithinRel(2 * 22.5 / 2, 1e-12));
 
   // With PXN the message changes rails inside the node: first to GPU 6, the first on rail 3.
   const Machine pxn(cluster_with(keys + "\npxn = true"), 4);
-  CHECK(route(pxn, 0, 15) == std::vector<std::string>{"node 0 gpu 0 up", "node 0 gpu 6 down",
-                                                      "node 0 nic 3 out", "node 1 nic 3 in"});
-  CHECK(route(pxn, 0, 9) == route(machine, 0, 9));
+  CHECK(route_names(pxn, 0, 15) == std::vector<std::string>{"node 0 gpu 0 up", "node 0 gpu 6 down",
+                                                            "node 0 nic 3 out", "node 1 nic 3 in"});
+  CHECK(route_names(pxn, 0, 9) == route_names(machine, 0, 9));
 }
 
 TEST_CASE("a dragonfly's groups share what leaves them, or what lies between two", "[platforms]") {
@@ -150,17 +142,17 @@ TEST_CASE("a dragonfly's groups share what leaves them, or what lies between two
       "topology = 'dragonfly'\nnodes_per_switch = 1\nswitches_per_group = 2\ngroups = 5\n"
       "local_links = 3\nglobal_links = 4\nlink_rate = '10 GB/s'\n";
   const Machine adaptive(cluster_with(keys), 6);
-  CHECK(route(adaptive, 0, 8) ==
+  CHECK(route_names(adaptive, 0, 8) ==
         std::vector<std::string>{"node 0 nic 0 out", "group 0 switch 0 out", "group 0 switch 1 in",
                                  "node 1 nic 0 in"});
-  CHECK(route(adaptive, 8, 40) == std::vector<std::string>{"node 1 nic 0 out", "group 0 out",
-                                                           "group 2 in", "node 5 nic 0 in"});
+  CHECK(route_names(adaptive, 8, 40) == std::vector<std::string>{"node 1 nic 0 out", "group 0 out",
+                                                                 "group 2 in", "node 5 nic 0 in"});
   // 0.9 of 3 local links to one other switch; of 4 global links to each of 4 other groups.
   CHECK_THAT(capacity_of(adaptive, "group 0 switch 0 out"), WithinRel(27.0, 1e-12));
   CHECK_THAT(capacity_of(adaptive, "group 2 in"), WithinRel(144.0, 1e-12));
 
   const Machine minimal(cluster_with(keys + "routing = 'minimal'"), 6);
-  CHECK(route(minimal, 8, 40) ==
+  CHECK(route_names(minimal, 8, 40) ==
         std::vector<std::string>{"node 1 nic 0 out", "group 0 to 2", "node 5 nic 0 in"});
   CHECK_THAT(capacity_of(minimal, "group 0 to 2"), WithinRel(36.0, 1e-12));
 }
@@ -170,12 +162,13 @@ TEST_CASE("a torus goes round the shorter way, one dimension after another", "[p
                                      "link_rate = '10 GB/s'"),
                         12);
   // Node 0 is (0, 0), node 11 is (3, 2): one hop down along each axis, both wrapping round.
-  CHECK(route(machine, 0, 88) == std::vector<std::string>{"node 0 nic 0 out", "torus 0 axis 0 down",
-                                                          "torus 3 axis 1 down",
-                                                          "node 11 nic 0 in"});
+  CHECK(route_names(machine, 0, 88) ==
+        std::vector<std::string>{"node 0 nic 0 out", "torus 0 axis 0 down", "torus 3 axis 1 down",
+                                 "node 11 nic 0 in"});
   // Node 2 is (2, 0): halfway, so upwards.
-  CHECK(route(machine, 0, 16) == std::vector<std::string>{"node 0 nic 0 out", "torus 0 axis 0 up",
-                                                          "torus 1 axis 0 up", "node 2 nic 0 in"});
+  CHECK(route_names(machine, 0, 16) ==
+        std::vector<std::string>{"node 0 nic 0 out", "torus 0 axis 0 up", "torus 1 axis 0 up",
+                                 "node 2 nic 0 in"});
   CHECK_THAT(capacity_of(machine, "torus 0 axis 0 up"), WithinRel(9.0, 1e-12));
 }
 

@@ -8,6 +8,7 @@
 #include "platforms/cluster.hpp"
 #include "sim/config/catalogue.hpp"
 #include "tests/platforms/examples.hpp"
+#include "tests/platforms/routes.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
@@ -36,14 +37,6 @@ std::vector<LinkId> route(const Machine& machine, std::size_t from, std::size_t 
   std::vector<LinkId> links;
   machine.append_route(DeviceId(from), DeviceId(to), links);
   return links;
-}
-
-std::vector<std::string> route_names(const Machine& machine, std::size_t from, std::size_t to) {
-  std::vector<std::string> names;
-  for (const LinkId link : route(machine, from, to)) {
-    names.push_back(machine.network().links[link.index()].name);
-  }
-  return names;
 }
 
 // "node 3 gpu 1 up" as "gpu 1 up"; other names as they are.

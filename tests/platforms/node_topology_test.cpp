@@ -9,6 +9,7 @@
 #include "platforms/cluster.hpp"
 #include "platforms/topology/topology.hpp"
 #include "tests/platforms/examples.hpp"
+#include "tests/platforms/routes.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
@@ -17,24 +18,9 @@ namespace {
 using Catch::Matchers::WithinRel;
 using Names = std::vector<std::string>;
 
-std::unique_ptr<Machine> machine_with(const std::string& topology) {
-  return build_machine(cluster_from(cluster_file_with(topology)), 2);
-}
-
 std::unique_ptr<Machine> machine_of(const std::string& cluster) {
   config::Sources sources;
   return build_machine(load_cluster(sources, cluster, kPlatforms), 2);
-}
-
-Names route_names(const Machine& machine, std::size_t from, std::size_t to) {
-  std::vector<LinkId> links;
-  machine.append_route(DeviceId(from), DeviceId(to), links);
-  Names names;
-  names.reserve(links.size());
-  for (const LinkId link : links) {
-    names.push_back(machine.network().links[link.index()].name);
-  }
-  return names;
 }
 
 std::vector<RingOrder> rings(const Machine& machine, const std::vector<std::size_t>& gpus) {
@@ -44,14 +30,6 @@ std::vector<RingOrder> rings(const Machine& machine, const std::vector<std::size
     members.push_back(DeviceId(gpu));
   }
   return machine.rings(members);
-}
-
-double total_GBps(const std::vector<RingOrder>& rings) {
-  BytesPerSecond sum;
-  for (const RingOrder& ring : rings) {
-    sum += ring.rate;
-  }
-  return sum / 1_GBps;
 }
 
 // Every ring goes through all members once; together they take no more than each link has.

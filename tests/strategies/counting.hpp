@@ -55,6 +55,27 @@ inline Volume sends(const Program& program, Rank rank) {
   return sum;
 }
 
+/// The same, of all ranks.
+inline Volume all_sends(const Program& program) {
+  Volume sum;
+  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
+    const Volume one = sends(program, Rank(rank));
+    sum.count += one.count;
+    sum.bytes += one.bytes;
+  }
+  return sum;
+}
+
+/// Bytes that rank 0 copies to its host, from it or inside it.
+inline double copied(const Program& program, CopyDirection direction) {
+  double sum = 0;
+  for_every_op(program, Rank(0), [&](const Op& op) {
+    const auto* copy = std::get_if<HostCopy>(&op.action);
+    sum += copy != nullptr && copy->direction == direction ? copy->bytes.value : 0;
+  });
+  return sum;
+}
+
 /// FLOPs of the GEMMs of one rank; flash attention not counted.
 inline Flops gemm_flops(const Program& program, Rank rank) {
   Flops sum;

@@ -18,8 +18,6 @@ namespace foretrain::testing {
 namespace {
 
 constexpr double kReplicas = 2;
-constexpr double kSbh = 64.0 * 2 * 64;
-constexpr double kScores = 8.0 * 64 * 64 * 2;  // a s^2 b
 constexpr double kVocabulary = 384;
 
 Run memory_run(std::int64_t pipeline, std::int64_t zero, Recompute recompute) {

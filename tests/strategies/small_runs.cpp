@@ -6,16 +6,12 @@
 
 #include "strategies/lower.hpp"
 #include "strategies/platform_costs.hpp"
+#include "strategies/stage.hpp"
 #include "tests/models/fixtures.hpp"
 #include "tests/platforms/examples.hpp"
 
 namespace foretrain::testing {
 namespace {
-
-template <class T>
-config::Sourced<T> assumed(T value) {
-  return {value, "a test", config::Basis::assumed};
-}
 
 Interconnect interconnect(BytesPerSecond rate) {
   Interconnect way;
@@ -85,6 +81,8 @@ void set_schedule(Run& run, const PipelineSchedule& schedule) {
     run.parallel.virtual_stages = 1;
   }
 }
+
+double parameters_of(const Run& run) { return static_cast<double>(stage_shape(run, 0).parameters); }
 
 Played play_run(const Run& run) {
   Played played;

@@ -14,9 +14,6 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr double kSbh = 64.0 * 2 * 64;
-constexpr double kScores = 8.0 * 64 * 64 * 2;  // a s^2 b
-
 /// With the dropouts that the published formulas count.
 Run trained_with_dropout(std::int64_t tensor, std::int64_t pipeline, Recompute recompute) {
   Run run = small_run(tensor, pipeline, 1);

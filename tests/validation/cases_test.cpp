@@ -6,12 +6,13 @@
 #include "sim/core/error.hpp"
 #include "strategies/plan.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 #include "validation/case.hpp"
 
 namespace foretrain::validation {
 namespace {
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
+using testing::kRoot;
 
 Run resolved(const Case& one, config::Sources& sources) {
   config::Diagnostics diagnostics;

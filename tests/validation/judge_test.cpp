@@ -4,12 +4,13 @@
 
 #include "sim/core/error.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 #include "tests/support/scratch_folder.hpp"
 
 namespace foretrain::validation {
 namespace {
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
+using testing::kRoot;
 
 JudgeOptions options() {
   JudgeOptions judging;

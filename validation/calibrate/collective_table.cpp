@@ -21,11 +21,6 @@ namespace {
 
 // ---- CSV ----
 
-/// Why a row is of no use.
-struct Rejected {
-  std::string reason;
-};
-
 CollectiveKind kind_in(const CsvRow& row) {
   const std::string& text = row.text("collective");
   const auto kind = kind_named(text);

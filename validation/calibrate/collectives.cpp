@@ -56,7 +56,7 @@ void check_group(const MeasuredCollective& row, const Cluster& cluster) {
   }
 }
 
-Choice chosen_for(const MeasuredCollective& row, const Machine& machine) {
+CollectiveChoice chosen_for(const MeasuredCollective& row, const Machine& machine) {
   const CollectiveRequest request = request_of(row, machine.cluster());
   if (row.algorithm.empty()) {
     return choose(request, machine);
@@ -330,9 +330,10 @@ config::Table error_table(const std::vector<CollectiveCurve>& curves) {
   return table;
 }
 
-class Calibrator {
+class CollectiveCalibrator {
  public:
-  Calibrator(const Value& base, const LoadCluster& load, const CalibrateCollectivesOptions& options)
+  CollectiveCalibrator(const Value& base, const LoadCluster& load,
+                       const CalibrateCollectivesOptions& options)
       : tree_(base), load_(load), options_(options) {}
 
   CollectiveCalibration run(CollectiveTable table) {
@@ -390,7 +391,7 @@ std::vector<CollectivePoint> predict(const std::vector<MeasuredCollective>& rows
   points.reserve(rows.size());
   for (const MeasuredCollective& row : rows) {
     check_group(row, cluster);
-    const Choice choice = chosen_for(row, machines.with(row.nodes));
+    const CollectiveChoice choice = chosen_for(row, machines.with(row.nodes));
     points.push_back(
         {row, fmt::format("{} {}", choice.algorithm->name, name_of(choice.protocol)), choice.time});
   }
@@ -424,7 +425,7 @@ std::vector<CollectiveCurve> curves_of(const std::vector<CollectivePoint>& point
 CollectiveCalibration calibrate_collectives(CollectiveTable table, const Value& base,
                                             const LoadCluster& load,
                                             const CalibrateCollectivesOptions& options) {
-  return Calibrator(base, load, options).run(std::move(table));
+  return CollectiveCalibrator(base, load, options).run(std::move(table));
 }
 
 std::string curve_table(const std::vector<CollectiveCurve>& curves) {

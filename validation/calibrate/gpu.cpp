@@ -39,7 +39,7 @@ std::uint64_t mixed(std::uint64_t hash) {
   return hash ^ (hash >> 27U);
 }
 
-double rounded(double value) { return std::stod(fmt::format("{:.3g}", value)); }
+double three_digits(double value) { return std::stod(fmt::format("{:.3g}", value)); }
 
 double log_ratio(const MeasuredKernel& row, const Gpu& gpu) {
   return std::log(kernel_time(row.kernel, gpu) / row.time);
@@ -87,9 +87,9 @@ struct Scores {
   std::vector<std::pair<const MeasuredKernel*, double>> held;
 };
 
-class Calibrator {
+class GpuCalibrator {
  public:
-  Calibrator(const KernelTable& table, const Value& base, const CalibrateOptions& options)
+  GpuCalibrator(const KernelTable& table, const Value& base, const CalibrateOptions& options)
       : options_(options), tree_(base) {
     for (const MeasuredKernel& kernel : table.kernels) {
       by_table_[kernel.table].push_back(&kernel);
@@ -627,7 +627,7 @@ class Calibrator {
   }
 
   void write(const FittedNumber& number) {
-    const double value = rounded(number.estimate.value);
+    const double value = three_digits(number.estimate.value);
     Value plain = number.unit.empty() ? value_of(value)
                                       : value_of(fmt::format("{:g} {}", value, number.unit));
     const auto& [source, basis] = words_.at(number.key);
@@ -710,7 +710,7 @@ Errors errors_of(std::vector<double> errors) {
 
 GpuCalibration calibrate_gpu(const KernelTable& table, const Value& base,
                              const CalibrateOptions& options) {
-  return Calibrator(table, base, options).run();
+  return GpuCalibrator(table, base, options).run();
 }
 
 std::string text_of(const GpuCalibration& calibration) {

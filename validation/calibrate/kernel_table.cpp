@@ -15,11 +15,6 @@
 namespace foretrain::validation {
 namespace {
 
-/// Why a row is of no use.
-struct Rejected {
-  std::string reason;
-};
-
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
 }

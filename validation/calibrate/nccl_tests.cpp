@@ -35,8 +35,8 @@ struct Setting {
 };
 
 /// The kind and group of all rows, from the file and the options; `place` is for what is missing.
-MeasuredCollective group_of(const Setting& setting, const CollectiveTableOptions& options,
-                            const Position& place) {
+MeasuredCollective grouped(const Setting& setting, const CollectiveTableOptions& options,
+                           const Position& place) {
   MeasuredCollective group;
   const auto kind = options.kind ? options.kind : setting.kind;
   if (!kind) {
@@ -113,7 +113,7 @@ class TextParser {
           {&source_, 0, 0},
           "no result of nccl-tests: expected lines of size, count, type, ..., time, algbw, busbw");
     }
-    const MeasuredCollective group = group_of(setting_, options_, {&source_, 0, 0});
+    const MeasuredCollective group = grouped(setting_, options_, {&source_, 0, 0});
     for (MeasuredCollective& row : table_.rows) {
       row.kind = group.kind;
       row.gpus = group.gpus;
@@ -312,7 +312,7 @@ CollectiveTable parse_nccl_tests_json(config::Sources& sources, std::string name
   Setting setting;
   read_kind(*table, setting);
   read_ranks(root, setting);
-  const MeasuredCollective group = group_of(setting, options, root.position);
+  const MeasuredCollective group = grouped(setting, options, root.position);
   CollectiveTable read;
   for (const Value& result : *results) {
     if (result.table() == nullptr) {

@@ -57,17 +57,13 @@ CREATE VIEW results AS
 constexpr std::array<std::pair<std::string_view, Status>, 3> kStatuses = {
     {{"predicted", Status::predicted}, {"refused", Status::refused}, {"crashed", Status::crashed}}};
 
-[[noreturn]] void refuse(const std::string& path, std::string message) {
-  throw ConfigError({Diagnostic{path, 0, 0, "", std::move(message), ""}});
-}
-
 Status status_called(const std::string& path, const std::string& name) {
   for (const auto& [known, status] : kStatuses) {
     if (known == name) {
       return status;
     }
   }
-  refuse(path, "has a point of status '" + name + "', which this foretrain does not know");
+  refuse_journal(path, "has a point of status '" + name + "', which this foretrain does not know");
 }
 
 // What SQLite cannot do is the file's fault or the disk's, not a bug.
@@ -76,7 +72,7 @@ auto guarded(const std::string& path, Work work) {
   try {
     return work();
   } catch (const SQLite::Exception& error) {
-    refuse(path, fmt::format("cannot be used as a journal: {}", error.getErrorStr()));
+    refuse_journal(path, fmt::format("cannot be used as a journal: {}", error.getErrorStr()));
   }
 }
 
@@ -104,6 +100,10 @@ bool is_on_network(const std::string& path) {
 
 }  // namespace
 
+void refuse_journal(const std::string& path, std::string message) {
+  throw ConfigError({Diagnostic{path, 0, 0, "", std::move(message), ""}});
+}
+
 std::string_view name_of(Status status) {
   return kStatuses.at(static_cast<std::size_t>(status)).first;
 }
@@ -130,12 +130,13 @@ void Journal::Store::check_form() {
   const int schema = database.execAndGet("PRAGMA user_version").getInt();
   const bool is_empty = database.execAndGet("SELECT COUNT(*) FROM sqlite_master").getInt() == 0;
   if (application != kApplication && !is_empty) {
-    refuse(path, "is a SQLite database, but not the journal of a sweep");
+    refuse_journal(path, "is a SQLite database, but not the journal of a sweep");
   }
   if (application == kApplication && schema != kSchema) {
-    refuse(path, fmt::format("is a journal of form {}; this foretrain knows form {}. Name another "
-                             "file, and the sweep starts anew",
-                             schema, kSchema));
+    refuse_journal(
+        path, fmt::format("is a journal of form {}; this foretrain knows form {}. Name another "
+                          "file, and the sweep starts anew",
+                          schema, kSchema));
   }
 }
 
@@ -155,22 +156,23 @@ void Journal::Store::create(const Identity& wanted) {
 void Journal::Store::load_identity() {
   SQLite::Statement select(database, "SELECT grid, run, inputs, version FROM sweep");
   if (!select.executeStep()) {
-    refuse(path, "is a journal that does not say of which sweep");
+    refuse_journal(path, "is a journal that does not say of which sweep");
   }
   identity = {select.getColumn(0), select.getColumn(1), select.getColumn(2), select.getColumn(3)};
   try {
     (void)grid_from_json(identity.grid);
   } catch (const ConfigError& error) {
-    refuse(path, error.diagnostics().front().message);
+    refuse_journal(path, error.diagnostics().front().message);
   }
 }
 
 void Journal::Store::adopt(const Identity& wanted) {
   load_identity();
   if (identity.grid != wanted.grid) {
-    refuse(path, fmt::format("is the journal of another sweep, which varied {}; name another file "
-                             "with --journal",
-                             grid_from_json(identity.grid).text()));
+    refuse_journal(
+        path, fmt::format("is the journal of another sweep, which varied {}; name another file "
+                          "with --journal",
+                          grid_from_json(identity.grid).text()));
   }
   has_changed = identity.inputs != wanted.inputs || identity.version != wanted.version;
   if (has_changed) {
@@ -203,13 +205,13 @@ Journal Journal::open(const std::string& path, const Identity& identity) {
 
 Journal Journal::read(const std::string& path) {
   if (!fs::exists(path)) {
-    refuse(path, "there is no such journal");
+    refuse_journal(path, "there is no such journal");
   }
   return guarded(path, [&] {
     auto store = std::make_unique<Store>(path, SQLite::OPEN_READWRITE);
     store->check_form();
     if (!store->database.tableExists("sweep")) {
-      refuse(path, "is empty, not the journal of a sweep");
+      refuse_journal(path, "is empty, not the journal of a sweep");
     }
     store->load_identity();
     return Journal(std::move(store));

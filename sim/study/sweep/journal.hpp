@@ -22,6 +22,9 @@ enum class Status : std::uint8_t {
 };
 [[nodiscard]] std::string_view name_of(Status status);
 
+/// Throws ConfigError about the journal at `path`.
+[[noreturn]] void refuse_journal(const std::string& path, std::string message);
+
 /// Which sweep a journal is of. Results of earlier inputs or versions stay in the file, unseen.
 struct Identity {
   std::string grid;     ///< Grid::to_json

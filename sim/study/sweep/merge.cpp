@@ -19,38 +19,37 @@ struct Origin {
   Row row;
 };
 
-[[noreturn]] void refuse(const std::string& path, std::string message) {
-  throw ConfigError({Diagnostic{path, 0, 0, "", std::move(message), ""}});
-}
-
 void check_same(const Journal& part, const Journal& first) {
   const Identity& a = part.identity();
   const Identity& b = first.identity();
   if (a.grid != b.grid) {
-    refuse(part.path(),
-           fmt::format("is the journal of another sweep than {}: it varied {}, not {}",
-                       first.path(), grid_from_json(a.grid).text(), grid_from_json(b.grid).text()));
+    refuse_journal(
+        part.path(),
+        fmt::format("is the journal of another sweep than {}: it varied {}, not {}", first.path(),
+                    grid_from_json(a.grid).text(), grid_from_json(b.grid).text()));
   }
   if (a.inputs != b.inputs) {
-    refuse(part.path(), fmt::format("is of another run file, or other --set keys, than {} ({}, {})",
-                                    first.path(), a.run, b.run));
+    refuse_journal(part.path(),
+                   fmt::format("is of another run file, or other --set keys, than {} ({}, {})",
+                               first.path(), a.run, b.run));
   }
   if (a.version != b.version) {
-    refuse(part.path(), fmt::format("is of foretrain {}, but {} of foretrain {}", a.version,
-                                    first.path(), b.version));
+    refuse_journal(part.path(), fmt::format("is of foretrain {}, but {} of foretrain {}", a.version,
+                                            first.path(), b.version));
   }
 }
 
 // Simulations are deterministic: two results for one point are a mistake somewhere.
 void check_agree(const Origin& one, const Origin& other) {
   if (one.row.config_hash != other.row.config_hash) {
-    refuse(one.path, fmt::format("has {} of other inputs than {} (a model, platform or stack file "
-                                 "has changed); run one of them again",
-                                 one.row.varied, other.path));
+    refuse_journal(one.path,
+                   fmt::format("has {} of other inputs than {} (a model, platform or stack file "
+                               "has changed); run one of them again",
+                               one.row.varied, other.path));
   }
   if (one.row.result != other.row.result || one.row.reason != other.row.reason) {
-    refuse(one.path, fmt::format("has another result for {} than {}, from the same inputs",
-                                 one.row.varied, other.path));
+    refuse_journal(one.path, fmt::format("has another result for {} than {}, from the same inputs",
+                                         one.row.varied, other.path));
   }
 }
 

@@ -20,7 +20,7 @@ namespace {
 enum Stream : std::size_t { kSend, kReceive, kSendGradient, kReceiveGradient };
 // Channels of the messages; pipelines have 0 and 1.
 constexpr std::uint32_t kKeysAndValues = 2;
-constexpr std::uint32_t kGradients = 3;
+constexpr std::uint32_t kBlockGradients = 3;
 
 /// One core on its way round the ring.
 class Ring {
@@ -107,9 +107,9 @@ class Ring {
     }
     writer.wait(stream(kSendGradient), writer.record(kCompute));
     writer.op(stream(kSendGradient), "send key and value gradients",
-              Send{kNextContext, kGradients, block_});
+              Send{kNextContext, kBlockGradients, block_});
     writer.op(stream(kReceiveGradient), "receive key and value gradients",
-              Recv{kPreviousContext, kGradients, block_});
+              Recv{kPreviousContext, kBlockGradients, block_});
     gradients_arrived_ = writer.record(stream(kReceiveGradient));
   }
   void add_gradients() {

@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/blocks/catalog.hpp"
 
-#include <algorithm>
 #include <regex>
 #include <set>
 #include <string>
@@ -17,17 +16,6 @@
 
 namespace foretrain::testing {
 namespace {
-
-double gemm_flops(const std::vector<Step>& steps) {
-  double sum = 0;
-  for (const Step& step : steps) {
-    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-      sum += 2.0 * static_cast<double>(gemm->batch * gemm->m) * static_cast<double>(gemm->n) *
-             static_cast<double>(gemm->k);
-    }
-  }
-  return sum;
-}
 
 // Sizes that a block has no default for are 64, which 16 heads and 4 ranks divide.
 Model model_with(const BlockKind& kind) {
@@ -47,13 +35,6 @@ Model model_with(const BlockKind& kind) {
 Work work_of(const BlockKind& kind, const Shard& shard) {
   const Model model = model_with(kind);
   return blocks::serial(model, shard, kind.functions().branch(model, shard));
-}
-
-std::int64_t count_of(const std::vector<Step>& steps, Boundary boundary) {
-  return std::count_if(steps.begin(), steps.end(), [&](const Step& step) {
-    const auto* found = std::get_if<Boundary>(&step.what);
-    return found != nullptr && *found == boundary;
-  });
 }
 
 TEST_CASE("a row of the table of blocks is found by its name", "[models]") {

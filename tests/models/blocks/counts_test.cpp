@@ -11,17 +11,6 @@
 namespace foretrain::testing {
 namespace {
 
-double gemm_flops(const std::vector<Step>& steps) {
-  double sum = 0;
-  for (const Step& step : steps) {
-    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-      sum += 2.0 * static_cast<double>(gemm->batch * gemm->m) * static_cast<double>(gemm->n) *
-             static_cast<double>(gemm->k);
-    }
-  }
-  return sum;
-}
-
 std::vector<Model> kinds() {
   Model bloom = gpt(5, 1024, 16);
   bloom.position = PositionKind::alibi;

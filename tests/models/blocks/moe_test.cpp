@@ -29,17 +29,6 @@ Shard laid_out(std::int64_t tensor, std::int64_t degree, std::int64_t expert_ten
   return part;
 }
 
-double gemm_flops(const std::vector<Step>& steps) {
-  double sum = 0;
-  for (const Step& step : steps) {
-    if (const auto* gemm = std::get_if<Gemm>(&step.what)) {
-      sum += 2.0 * static_cast<double>(gemm->batch * gemm->m) * static_cast<double>(gemm->n) *
-             static_cast<double>(gemm->k);
-    }
-  }
-  return sum;
-}
-
 const Gemm& gemm_called(const std::vector<Step>& steps, std::string_view name) {
   const auto found =
       std::find_if(steps.begin(), steps.end(), [&](const Step& step) { return step.name == name; });

@@ -24,13 +24,6 @@ Names names(const std::vector<Step>& steps) {
   return list;
 }
 
-std::int64_t count_of(const std::vector<Step>& steps, Boundary boundary) {
-  return std::count_if(steps.begin(), steps.end(), [&](const Step& step) {
-    const auto* found = std::get_if<Boundary>(&step.what);
-    return found != nullptr && *found == boundary;
-  });
-}
-
 /// The traffic of the steps of that name, per element of `elements`.
 double bytes_per(double elements, const std::vector<Step>& steps, std::string_view name) {
   double sum = 0;

@@ -14,9 +14,9 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr double kT = 2 * 64;
-constexpr double kH = 128;
-constexpr double kR = 8;
+constexpr double kMicroBatchTokens = 2 * 64;
+constexpr double kModelWidth = 128;
+constexpr double kAdapterRank = 8;
 
 Work layer() { return layer_work(gpt(1, 128, 8), shard(2, 64, 1)); }
 
@@ -80,13 +80,13 @@ TEST_CASE("a frozen layer has the input gradients and no gradients of weights an
   CHECK(still.parameters == work.parameters);
   CHECK(still.trained() == 0);
   // 2 T 12 h^2 forward; as much backward instead of twice as much.
-  CHECK(products(still.forward).value == 2 * kT * 12 * kH * kH);
+  CHECK(products(still.forward).value == 2 * kMicroBatchTokens * 12 * kModelWidth * kModelWidth);
   CHECK(products(work.backward).value == 2 * products(work.forward).value);
   CHECK(products(still.backward) == products(still.forward));
   CHECK(has_step(work.backward, "qkv_bias_gradient"));
   CHECK_FALSE(has_step(still.backward, "qkv_bias_gradient"));
   // Inputs of QKV, projection and up 2 T h each, of down 2 T 4 h.
-  CHECK(bytes_saved(work) - bytes_saved(still) == 2 * kT * (3 + 4) * kH);
+  CHECK(bytes_saved(work) - bytes_saved(still) == 2 * kMicroBatchTokens * (3 + 4) * kModelWidth);
 }
 
 TEST_CASE("flash attention keeps its output, which is the input of a frozen projection",
@@ -94,7 +94,8 @@ TEST_CASE("flash attention keeps its output, which is the input of a frozen proj
   Shard flash = shard(2, 64, 1);
   flash.kernels.attention = AttentionKernel::flash2;
   const Work work = layer_work(gpt(1, 128, 8), flash);
-  CHECK(bytes_saved(work) - bytes_saved(tuned(work, frozen())) == 2 * kT * (2 + 4) * kH);
+  CHECK(bytes_saved(work) - bytes_saved(tuned(work, frozen())) ==
+        2 * kMicroBatchTokens * (2 + 4) * kModelWidth);
 }
 
 TEST_CASE("where nothing before it is trained a frozen layer has no backward and keeps nothing",
@@ -104,7 +105,7 @@ TEST_CASE("where nothing before it is trained a frozen layer has no backward and
   const Work still = tuned(layer(), tuning);
   CHECK(still.backward.empty());
   CHECK(still.saved.empty());
-  CHECK(products(still.forward).value == 2 * kT * 12 * kH * kH);
+  CHECK(products(still.forward).value == 2 * kMicroBatchTokens * 12 * kModelWidth * kModelWidth);
 }
 
 TEST_CASE("an adapter of rank r is r (n + k) parameters, and three times 2 T r (n + k) FLOPs",
@@ -112,12 +113,12 @@ TEST_CASE("an adapter of rank r is r (n + k) parameters, and three times 2 T r (
   const Work work = layer();
   const Work adapted = tuned(work, lora());
   // (3 + 1) + (1 + 1) + (4 + 1) + (1 + 4) = 16 h.
-  CHECK(static_cast<double>(adapted.trained()) == kR * 16 * kH);
-  const double forward = 2 * kT * kR * 16 * kH;
+  CHECK(static_cast<double>(adapted.trained()) == kAdapterRank * 16 * kModelWidth);
+  const double forward = 2 * kMicroBatchTokens * kAdapterRank * 16 * kModelWidth;
   CHECK(products(adapted.forward, "adapter").value == forward);
   CHECK(products(adapted.backward, "adapter").value == 2 * forward);
   // The inputs are needed again, and what is between the halves: 4 x 2 T r bytes.
-  CHECK(bytes_saved(adapted) == bytes_saved(work) + 4 * 2 * kT * kR);
+  CHECK(bytes_saved(adapted) == bytes_saved(work) + 4 * 2 * kMicroBatchTokens * kAdapterRank);
   CHECK_FALSE(has_step(adapted.backward, "qkv_weight_gradient"));
 }
 
@@ -125,22 +126,22 @@ TEST_CASE("only the layers that are targets get adapters", "[models]") {
   constexpr std::array<std::string_view, 1> kOne = {"projection"};
   BlockTuning tuning = lora();
   tuning.adapter_targets = kOne;
-  CHECK(static_cast<double>(tuned(layer(), tuning).trained()) == kR * 2 * kH);
+  CHECK(static_cast<double>(tuned(layer(), tuning).trained()) == kAdapterRank * 2 * kModelWidth);
 }
 
 TEST_CASE("tensor parallelism splits one half of an adapter and repeats the other", "[models]") {
   const Work adapted = tuned(layer_work(gpt(1, 128, 8), shard(2, 64, 2)), lora());
   // QKV and up repeat r h and split r (3 + 4) h; projection and down the other way.
-  CHECK(static_cast<double>(adapted.repeated) == kR * 4 * kH);
+  CHECK(static_cast<double>(adapted.repeated) == kAdapterRank * 4 * kModelWidth);
   CHECK(static_cast<double>(adapted.trained()) ==
-        kR * (4 * kH + (3 + 4) * kH / 2 + (1 + 4) * kH / 2));
+        kAdapterRank * (4 * kModelWidth + (3 + 4) * kModelWidth / 2 + (1 + 4) * kModelWidth / 2));
 }
 
 TEST_CASE("a quantised weight is written out before each product that it is in", "[models]") {
   BlockTuning tuning = lora();
   tuning.quantised_bytes = 0.5;
   const Work work = tuned(layer(), tuning);
-  CHECK(static_cast<double>(work.quantised) == 12 * kH * kH);
+  CHECK(static_cast<double>(work.quantised) == 12 * kModelWidth * kModelWidth);
   for (const std::vector<Step>* steps : {&work.forward, &work.backward}) {
     double bytes = 0;
     for (const Step& step : *steps) {
@@ -148,7 +149,7 @@ TEST_CASE("a quantised weight is written out before each product that it is in",
         bytes += std::get<MemoryBound>(step.what).bytes.value;
       }
     }
-    CHECK(bytes == (0.5 + 2) * 12 * kH * kH);  // reads a half byte, writes two
+    CHECK(bytes == (0.5 + 2) * 12 * kModelWidth * kModelWidth);  // reads a half byte, writes two
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sim/core/error.hpp"
+#include "tests/platforms/routes.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
@@ -35,14 +36,6 @@ std::vector<std::size_t> all_of(std::size_t gpus) {
 
 std::vector<RingOrder> rings_of(const LinkGraph& graph) {
   return search_rings(all_of(graph.counts().gpus), graph, Routes(graph));
-}
-
-double total_GBps(const std::vector<RingOrder>& rings) {
-  BytesPerSecond sum;
-  for (const RingOrder& ring : rings) {
-    sum += ring.rate;
-  }
-  return sum / 1_GBps;
 }
 
 TEST_CASE("rings of a full mesh fill every link", "[platforms][wiring]") {

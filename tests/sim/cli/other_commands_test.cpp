@@ -6,15 +6,11 @@
 #include "strategies/collective/collective.hpp"
 #include "tests/sim/cli/command_line.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 
 using Json = nlohmann::json;
 
 namespace foretrain::testing {
-namespace {
-
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
-
-}  // namespace
 
 TEST_CASE("memory says what each stage holds, in three formats", "[cli]") {
   const SmallRun small;

@@ -16,9 +16,11 @@ namespace {
 using testing::mistakes;
 using testing::result;
 
-enum class Recompute : std::uint8_t { none, selective, full };
-constexpr auto kRecompute = std::to_array<Choice<Recompute>>(
-    {{"none", Recompute::none}, {"selective", Recompute::selective}, {"full", Recompute::full}});
+enum class Recomputation : std::uint8_t { none, selective, full };
+constexpr auto kRecomputations =
+    std::to_array<Choice<Recomputation>>({{"none", Recomputation::none},
+                                          {"selective", Recomputation::selective},
+                                          {"full", Recomputation::full}});
 
 TEST_CASE("a reader converts values to the type that is asked for", "[config]") {
   const std::string text =
@@ -48,8 +50,8 @@ TEST_CASE("an optional key that is absent gives the fallback or nothing", "[conf
           CHECK(reader.maybe<double>("x") == 2.0);
           CHECK(reader.count("n", 3, {1, 4}) == 3);
           CHECK(reader.maybe_count("n") == std::nullopt);
-          CHECK(reader.choice<Recompute>("recompute", kRecompute, Recompute::full) ==
-                Recompute::full);
+          CHECK(reader.choice<Recomputation>("recompute", kRecomputations, Recomputation::full) ==
+                Recomputation::full);
           CHECK(!reader.maybe_child("t"));
           CHECK(reader.children("list").empty());
           reader.finish();
@@ -66,8 +68,8 @@ TEST_CASE("counts take both ends of their range", "[config]") {
 
 TEST_CASE("a choice is one of its words", "[config]") {
   CHECK(result("r = \"selective\"\n", [](Reader& reader) {
-          return reader.choice<Recompute>("r", kRecompute);
-        }) == Recompute::selective);
+          return reader.choice<Recomputation>("r", kRecomputations);
+        }) == Recomputation::selective);
 }
 
 TEST_CASE("a number takes the origin of the nearest table that states one", "[config]") {
@@ -142,7 +144,7 @@ TEST_CASE("after a mistake a number is 1, so that callers may divide by it", "[c
     CHECK(reader.get<Bytes>("missing") == Bytes(1));
     CHECK(reader.get<Sourced<double>>("missing").value == 1.0);
     CHECK(reader.count("a", {4, 8}) == 4);
-    CHECK(reader.choice<Recompute>("a", kRecompute) == Recompute::none);
+    CHECK(reader.choice<Recomputation>("a", kRecomputations) == Recomputation::none);
     CHECK(reader.get<std::string>("missing").empty());
   });
 }

@@ -6,6 +6,7 @@
 #include "sim/engine/engine.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/fake_costs.hpp"
+#include "tests/support/hand_times.hpp"
 #include "tests/support/program_maker.hpp"
 
 using Catch::Matchers::WithinRel;
@@ -13,8 +14,6 @@ using namespace foretrain::literals;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kTolerance = 1e-9;
 
 /// 1 GB/s, so a message of 1 MB takes 1 ms; kernels of 1 us, so a thousand of them as well.
 FakeCosts costs_with(double share, Seconds latency = Seconds(0)) {

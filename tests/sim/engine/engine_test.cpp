@@ -5,6 +5,7 @@
 #include "sim/core/error.hpp"
 #include "tests/support/catch.hpp"
 #include "tests/support/fake_costs.hpp"
+#include "tests/support/hand_times.hpp"
 #include "tests/support/program_maker.hpp"
 
 using Catch::Matchers::WithinRel;
@@ -12,8 +13,6 @@ using namespace foretrain::literals;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kTolerance = 1e-9;
 
 double end_of(const Timeline& timeline, std::size_t rank, std::size_t op, std::size_t stream = 0) {
   return timeline.ranks[rank][stream][op].end.value;

@@ -7,6 +7,7 @@
 #include "sim/report/trace.hpp"
 #include "tests/sim/lump/compare.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/hand_times.hpp"
 #include "tests/support/host_costs.hpp"
 #include "tests/support/program_maker.hpp"
 
@@ -15,9 +16,6 @@ using namespace foretrain::literals;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kTolerance = 1e-9;
-constexpr std::int64_t kMillisecond = 1'000'000'000;
 
 Timeline play_on_hosts(const Program& program, BytesPerSecond memory_rate) {
   verify(program);

@@ -21,7 +21,7 @@ ProgramMaker alone_in_group(std::size_t num_ranks) {
   return maker;
 }
 
-double end_of(const Timeline& timeline, std::size_t rank, std::size_t stream = 0) {
+double end_of_stream(const Timeline& timeline, std::size_t rank, std::size_t stream = 0) {
   return timeline.ranks[rank][stream].back().end.value;
 }
 
@@ -66,7 +66,7 @@ TEST_CASE("a lone collective costs no activity and takes its latency and its tra
   CHECK(timeline.activities == 1);
   CHECK_THAT(timeline.ranks[0][0][1].start.value, WithinRel(5e-6, 1e-9));
   CHECK_THAT(timeline.ranks[0][0][1].end.value, WithinRel(5e-6 + 10e-6 + 2e-3, 1e-9));
-  CHECK_THAT(end_of(timeline, 0), WithinRel(5e-6 + 10e-6 + 3e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 0), WithinRel(5e-6 + 10e-6 + 3e-3, 1e-9));
 }
 
 TEST_CASE("the slowest link bounds a lone collective", "[engine]") {
@@ -74,7 +74,7 @@ TEST_CASE("the slowest link bounds a lone collective", "[engine]") {
   maker.op(0, kReduce);
   FakeCosts costs(1, 1_GBps);
   costs.way_out(DeviceId(0)).capacity = 0.25_GBps;
-  CHECK_THAT(end_of(play(maker.program(), costs), 0), WithinRel(8e-3, 1e-9));
+  CHECK_THAT(end_of_stream(play(maker.program(), costs), 0), WithinRel(8e-3, 1e-9));
 }
 
 TEST_CASE("two collectives that share links are not alone", "[engine]") {
@@ -84,8 +84,8 @@ TEST_CASE("two collectives that share links are not alone", "[engine]") {
   maker.op(0, kReduce);
   maker.op(0, Collective{CollectiveKind::all_reduce, 2, 2_MB}, Phase::forward, 1);
   const Timeline timeline = play(maker.program(), FakeCosts(1, 1_GBps));
-  CHECK_THAT(end_of(timeline, 0), WithinRel(4e-3, 1e-9));
-  CHECK_THAT(end_of(timeline, 0, 1), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 0), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 0, 1), WithinRel(4e-3, 1e-9));
 }
 
 TEST_CASE("a collective whose links another rank's messages cross is not alone", "[engine]") {
@@ -97,8 +97,8 @@ TEST_CASE("a collective whose links another rank's messages cross is not alone",
   maker.op(2, Recv{1, 0, 2_MB}, Phase::forward, 1);
   maker.op(2, kReduce);
   const Timeline timeline = play(maker.program(), FakeCosts(3, 1_GBps));
-  CHECK_THAT(end_of(timeline, 2), WithinRel(4e-3, 1e-9));
-  CHECK_THAT(end_of(timeline, 1), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 2), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 1), WithinRel(4e-3, 1e-9));
 }
 
 TEST_CASE("a collective of all that its rank takes part in later does not disturb it", "[engine]") {
@@ -107,7 +107,7 @@ TEST_CASE("a collective of all that its rank takes part in later does not distur
   maker.op(0, kReduce).op(0, Collective{CollectiveKind::all_reduce, 1, 2_MB});
   maker.op(1, kReduce);
   const Timeline timeline = play(maker.program(), FakeCosts(2, 1_GBps));
-  CHECK_THAT(end_of(timeline, 0), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 0), WithinRel(4e-3, 1e-9));
   CHECK_THAT(timeline.ranks[0][0][0].end.value, WithinRel(2e-3, 1e-9));
   CHECK(timeline.activities == 2);  // the sleep of rank 0 and the transfer of both
 }
@@ -128,8 +128,8 @@ TEST_CASE("an unused slot does not make a rank part of a group", "[engine]") {
   maker.op(0, kReduce);
   maker.op(1, kReduce);
   const Timeline timeline = play(maker.program(), SharedCosts(2, 1_GBps));
-  CHECK_THAT(end_of(timeline, 0), WithinRel(4e-3, 1e-9));
-  CHECK_THAT(end_of(timeline, 1), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 0), WithinRel(4e-3, 1e-9));
+  CHECK_THAT(end_of_stream(timeline, 1), WithinRel(4e-3, 1e-9));
 }
 
 }  // namespace foretrain::testing

@@ -6,6 +6,7 @@
 
 #include "tests/sim/lump/compare.hpp"
 #include "tests/support/fake_costs.hpp"
+#include "tests/support/hand_times.hpp"
 #include "tests/support/program_maker.hpp"
 
 using Catch::Matchers::WithinRel;
@@ -13,8 +14,6 @@ using namespace foretrain::literals;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kTolerance = 1e-9;
 
 /// A program whose ranks all have the body of rank 0.
 class EqualRanks {

@@ -4,17 +4,12 @@
 
 #include "tests/support/catch.hpp"
 #include "tests/support/fake_costs.hpp"
+#include "tests/support/hand_times.hpp"
 #include "tests/support/program_maker.hpp"
 
 using namespace foretrain::literals;
 
 namespace foretrain::testing {
-namespace {
-
-constexpr std::int64_t kMillisecond = 1'000'000'000;  // in picoseconds
-
-}  // namespace
-
 TEST_CASE("kernels and delays are booked by phase", "[report]") {
   ProgramMaker maker(1);
   maker.op(0, Delay{1_ms}, Phase::forward).op(0, Delay{2_ms}, Phase::backward);

@@ -14,7 +14,7 @@
 namespace foretrain::testing {
 namespace {
 
-WireCompression with(std::string_view name) {
+WireCompression default_compression(std::string_view name) {
   const Compressor& row = compressor(name);
   return {&row, CodecOptions(row.codec->options), false, 1};
 }
@@ -42,7 +42,7 @@ TEST_CASE("without overlap a compressor pays below the rate that the closed form
           "[compress]") {
   for (const char* name : {"block-int8", "block-int4", "cast", "qsgd", "zfp"}) {
     INFO(name);
-    const WireCompression how = with(name);
+    const WireCompression how = default_compression(name);
     const BreakEven found = find_break_even(
         [&](BytesPerSecond rate) {
           const Run run = two_nodes(rate);
@@ -61,7 +61,7 @@ TEST_CASE("the closed form is (1 - 1/r) / (1/Tc + 1/Td) of the bytes that are ex
   // Two GPUs exchange V = S by a ring all-reduce (2 (n - 1) / n = 1). A cast to 16 bit of 4-byte
   // numbers reads 4, writes 2, and the other way round.
   const Run run = two_nodes(10_GBps);
-  const WireCompression how = with("cast");
+  const WireCompression how = default_compression("cast");
   const CompressPoint plain = step(run, nullptr);
   const CompressPoint coded = step(run, &how);
   const double whole = 4.0 * static_cast<double>(stage_shape(run, 0).parameters);
@@ -105,8 +105,8 @@ TEST_CASE("ZeRO++ leaves half of the forward gathers and a quarter of the sums b
   // Backward gathers all but the embedding again.
   const double embedding = 2.0 * static_cast<double>(stage_shape(run, 0).embedding.parameters);
   CHECK(plain - sums == Approx(2 * forward - 2 * 7.0 / 8 * embedding).epsilon(0.001));
-  WireCompression gathers = with("block-int8");
-  WireCompression sum = with("block-int4");
+  WireCompression gathers = default_compression("block-int8");
+  WireCompression sum = default_compression("block-int4");
   run.compression.places[static_cast<std::size_t>(WirePlace::parameters)] = gathers;
   CHECK(sent(run) == Approx(0.5 * forward + sums).epsilon(0.01));
   run.compression.places[static_cast<std::size_t>(WirePlace::gradients)] = sum;
@@ -128,7 +128,7 @@ TEST_CASE("a break-even is found between the rates, or said to be beyond them", 
 
 TEST_CASE("the mean step of 1-bit Adam has its warm-up in it", "[compress]") {
   const Run run = two_nodes(1_GBps);
-  const WireCompression how = with("1-bit-adam");
+  const WireCompression how = default_compression("1-bit-adam");
   const CompressPoint plain = step(run, nullptr);
   const CompressPoint coded = step(run, &how);
   const CompressPoint mean = mean_step(plain, coded, 0.15);

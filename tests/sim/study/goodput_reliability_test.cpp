@@ -5,18 +5,19 @@
 #include "sim/study/goodput/goodput.hpp"
 #include "sim/study/goodput/reliability.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 #include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
 using foretrain::testing::has;
+using foretrain::testing::kRoot;
 
 namespace foretrain::goodput::testing {
 namespace {
 
 using namespace foretrain::literals;
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
 const std::string kFolder = kRoot + "/platforms/reliability";
 
 Reliability read(const std::string& toml) {

@@ -34,7 +34,7 @@ ScalePoint refused(std::int64_t nodes, const std::string& reason) {
   return result;
 }
 
-std::string error_of(const std::string& nodes) {
+std::string nodes_error(const std::string& nodes) {
   try {
     static_cast<void>(parse_nodes(nodes));
   } catch (const ConfigError& error) {
@@ -62,7 +62,7 @@ TEST_CASE("node counts that are none are refused with what was expected", "[stud
        {"",   ",",    "1,",   ",1",   "0",       "-1",      "1.5",
         "x",  "1,,2", "4..2", "1..",  "..4",     "1..2..4", "1...4",
         " 1", "1 ",   "1 2",  "0x10", "1000001", "1e3",     "99999999999999999999"}) {
-    CHECK(error_of(text) ==
+    CHECK(nodes_error(text) ==
           "--nodes:1:1: expected node counts such as \"1,2,4\" or \"2..64\" (doubling), got \"" +
               std::string(text) + "\"");
   }

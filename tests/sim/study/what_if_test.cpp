@@ -46,7 +46,7 @@ class Changed {
   std::vector<std::string> texts_;
 };
 
-std::string error_of(const std::string& platform, const std::string& line) {
+std::string what_if_error(const std::string& platform, const std::string& line) {
   try {
     const Changed changed(platform, line);
   } catch (const ConfigError& error) {
@@ -150,7 +150,7 @@ TEST_CASE("every name changes what it says, or says why not, on every cluster", 
       if (row.name == "gpu" || row.name == "nodes" || row.name == "gpus_per_node") {
         continue;  // below: these are no facts
       }
-      const std::string refusal = error_of(platform, std::string(row.name) + "=2x");
+      const std::string refusal = what_if_error(platform, std::string(row.name) + "=2x");
       if (refusal.empty()) {
         check_doubled(row.name, platform);
         ++changed;
@@ -184,17 +184,17 @@ TEST_CASE("nodes of twice the GPUs have twice the NICs", "[study]") {
   const Changed changed("dgx-a100-40gb", "gpus_per_node=2x");  // 8 GPUs, 4 NICs
   CHECK(changed.cluster().gpus_per_node == 16);
   CHECK(changed.cluster().nics_per_node == 8);
-  CHECK(has(error_of("dgx-a100-40gb", "gpus_per_node=3"),
+  CHECK(has(what_if_error("dgx-a100-40gb", "gpus_per_node=3"),
             "4 NICs for 8 GPUs make no whole number of NICs for 3"));
   // A node that is wired link by link has no links to the others.
-  CHECK(has(error_of("summit", "gpus_per_node=12"), "cannot be reached"));
+  CHECK(has(what_if_error("summit", "gpus_per_node=12"), "cannot be reached"));
 }
 
 TEST_CASE("a run grows in the unit that its file counts in", "[study]") {
   CHECK(Changed("dgx-h100", "nodes=6", "nodes = 2").file().nodes == 6);
   CHECK(Changed("dgx-h100", "nodes=+50%", "nodes = 2").file().nodes == 3);
   CHECK(Changed("dgx-h100", "nodes=2x", "gpus = 16").file().gpus == 32);
-  CHECK(has(error_of("dgx-h100", "nodes=1.5x"), "1.5x of 1 is no whole number"));
+  CHECK(has(what_if_error("dgx-h100", "nodes=1.5x"), "1.5x of 1 is no whole number"));
 }
 
 TEST_CASE("an amount is a quantity, a factor or a percentage", "[study]") {
@@ -239,7 +239,7 @@ TEST_CASE("a slow port gets faster alone, and no slower than it was with the oth
 }
 
 TEST_CASE("a line that is none is refused at its place", "[study]") {
-  const auto mistake = [](const std::string& line) { return error_of("dgx-h100", line); };
+  const auto mistake = [](const std::string& line) { return what_if_error("dgx-h100", line); };
   CHECK(has(mistake("nvlnk=2x"),
             "--what-if:1:1: no hardware is called 'nvlnk'; did you mean 'nvlink'?"));
   CHECK(

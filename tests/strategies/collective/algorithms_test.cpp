@@ -8,23 +8,22 @@
 #include "tests/strategies/collective/groups.hpp"
 #include "tests/strategies/collective/holdings.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/hand_times.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
 
-constexpr double kTolerance = 1e-9;
-constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
 constexpr CollectiveKind kGather = CollectiveKind::all_gather;
 constexpr CollectiveKind kScatter = CollectiveKind::reduce_scatter;
 constexpr CollectiveKind kAllToAll = CollectiveKind::all_to_all;
 
-double time_of(std::string_view algorithm, CollectiveKind kind, Bytes payload,
+double time_by(std::string_view algorithm, CollectiveKind kind, Bytes payload,
                const std::vector<std::size_t>& members, std::int64_t nics = 4) {
   const auto machine = build_machine(switching_cluster(8, nics), 4);
-  return testing::time_of({kind, payload, devices(members)}, *machine,
-                          collective_algorithm(algorithm).lower);
+  return time_of({kind, payload, devices(members)}, *machine,
+                 collective_algorithm(algorithm).lower);
 }
 
 std::string reason(std::string_view algorithm, CollectiveKind kind,
@@ -38,74 +37,74 @@ std::string reason(std::string_view algorithm, CollectiveKind kind,
 
 TEST_CASE("a switch that adds up moves 1 + 1/n of the payload through each port", "[collective]") {
   // n = 4, 8 MB: 10 us + a hop + 10 MB / 80 GB/s = 125 us. A ring takes 12 MB / 100 GB/s.
-  CHECK_THAT(time_of("nvls", kReduce, 8_MB, {0, 1, 2, 3}), WithinRel(136e-6, kTolerance));
+  CHECK_THAT(time_by("nvls", kReduce, 8_MB, {0, 1, 2, 3}), WithinRel(136e-6, kTolerance));
   // A gather hands out all 8 MB, a scatter sends all up: 10 us + a hop + 8 MB / 80 GB/s.
-  CHECK_THAT(time_of("nvls", kGather, 8_MB, {0, 1, 2, 3}), WithinRel(111e-6, kTolerance));
-  CHECK_THAT(time_of("nvls", kScatter, 8_MB, {0, 1, 2, 3}), WithinRel(111e-6, kTolerance));
+  CHECK_THAT(time_by("nvls", kGather, 8_MB, {0, 1, 2, 3}), WithinRel(111e-6, kTolerance));
+  CHECK_THAT(time_by("nvls", kScatter, 8_MB, {0, 1, 2, 3}), WithinRel(111e-6, kTolerance));
 }
 
 TEST_CASE("levels of a hierarchical collective follow one another", "[collective]") {
   // g = 2 on NICs of their own, k = 3, 12 MB: 20 us; inside 1 us + 6 MB / 100 GB/s = 61 us; between
   // 2 * 2 * 5 us + 2 * 2/3 * 6 MB / 10 GB/s = 820 us; inside 61 us.
   const std::vector<std::size_t> members = {0, 4, 8, 12, 16, 20};
-  CHECK_THAT(time_of("hierarchical", kReduce, 12_MB, members), WithinRel(962e-6, kTolerance));
+  CHECK_THAT(time_by("hierarchical", kReduce, 12_MB, members), WithinRel(962e-6, kTolerance));
   // A gather or scatter goes round the rails once: 20 + 61 + 410 us.
-  CHECK_THAT(time_of("hierarchical", kGather, 12_MB, members), WithinRel(491e-6, kTolerance));
-  CHECK_THAT(time_of("hierarchical", kScatter, 12_MB, members), WithinRel(491e-6, kTolerance));
+  CHECK_THAT(time_by("hierarchical", kGather, 12_MB, members), WithinRel(491e-6, kTolerance));
+  CHECK_THAT(time_by("hierarchical", kScatter, 12_MB, members), WithinRel(491e-6, kTolerance));
   // With one NIC for both rails the 820 us become 20 us + 8 MB / 5 GB/s = 1620 us.
-  CHECK_THAT(time_of("hierarchical", kReduce, 12_MB, members, 1), WithinRel(1762e-6, kTolerance));
+  CHECK_THAT(time_by("hierarchical", kReduce, 12_MB, members, 1), WithinRel(1762e-6, kTolerance));
 }
 
 TEST_CASE("an in-switch reduction with trees ends with its slower part", "[collective]") {
   // g = 2, k = 2, two NICs, 8 MB: 20 us + 1 us + 2 * 5 us. A NIC has 2/2 * 1/2 of the payload,
   // 4 MB / 10 GB/s = 400 us; a port 12 MB / 80 GB/s = 150 us meanwhile.
-  CHECK_THAT(time_of("nvls-tree", kReduce, 8_MB, {0, 4, 8, 12}), WithinRel(431e-6, kTolerance));
+  CHECK_THAT(time_by("nvls-tree", kReduce, 8_MB, {0, 4, 8, 12}), WithinRel(431e-6, kTolerance));
 }
 
 TEST_CASE("aggregated trees take the logarithm of the group in steps", "[collective]") {
   // n = 4 on four nodes, 4 MB: 20 us + 2 * 5 us; 1/4 and then 2/4 of the payload, 300 us in all.
   for (const CollectiveKind kind : {kGather, kScatter}) {
-    CHECK_THAT(time_of("pat", kind, 4_MB, {0, 8, 16, 24}), WithinRel(330e-6, kTolerance));
+    CHECK_THAT(time_by("pat", kind, 4_MB, {0, 8, 16, 24}), WithinRel(330e-6, kTolerance));
   }
   // n = 3 inside a node, 3 MB: two steps of one chunk, 10 us + 2 * (1 us + 1 MB / 100 GB/s).
-  CHECK_THAT(time_of("pat", kGather, 3_MB, {0, 1, 2}), WithinRel(32e-6, kTolerance));
+  CHECK_THAT(time_by("pat", kGather, 3_MB, {0, 1, 2}), WithinRel(32e-6, kTolerance));
 }
 
 TEST_CASE("halving and doubling sends far what is small", "[collective]") {
   // Two members on each of two nodes, 4 MB: halves between neighbours inside, 1 us + 2 MB / 100
   // GB/s; quarters between nodes, over NICs of their own, 5 us + 1 MB / 10 GB/s; and back: 20 + 2 *
   // 126 us.
-  CHECK_THAT(time_of("halving-doubling", kReduce, 4_MB, {0, 4, 8, 12}),
+  CHECK_THAT(time_by("halving-doubling", kReduce, 4_MB, {0, 4, 8, 12}),
              WithinRel(272e-6, kTolerance));
   // One NIC for both: 1 MB at 5 GB/s.
-  CHECK_THAT(time_of("halving-doubling", kReduce, 4_MB, {0, 4, 8, 12}, 1),
+  CHECK_THAT(time_by("halving-doubling", kReduce, 4_MB, {0, 4, 8, 12}, 1),
              WithinRel(472e-6, kTolerance));
   // n = 3, 4 MB inside a node: fold, exchange halves twice, give back: 10 us + 4 steps, and
   // 4 + 2 + 2 + 4 MB at 100 GB/s.
-  CHECK_THAT(time_of("halving-doubling", kReduce, 4_MB, {0, 1, 2}), WithinRel(134e-6, kTolerance));
+  CHECK_THAT(time_by("halving-doubling", kReduce, 4_MB, {0, 1, 2}), WithinRel(134e-6, kTolerance));
 }
 
 TEST_CASE("a pipeline along the ring and a binomial tree broadcast alike when read backwards",
           "[collective]") {
   for (const CollectiveKind kind : {CollectiveKind::broadcast, CollectiveKind::reduce}) {
     // n = 4 inside a node, 4 MB: 10 us + 3 steps + 4 MB / 100 GB/s, or two steps of all 4 MB.
-    CHECK_THAT(time_of("ring", kind, 4_MB, {0, 1, 2, 3}), WithinRel(53e-6, kTolerance));
-    CHECK_THAT(time_of("binomial", kind, 4_MB, {0, 1, 2, 3}), WithinRel(92e-6, kTolerance));
+    CHECK_THAT(time_by("ring", kind, 4_MB, {0, 1, 2, 3}), WithinRel(53e-6, kTolerance));
+    CHECK_THAT(time_by("binomial", kind, 4_MB, {0, 1, 2, 3}), WithinRel(92e-6, kTolerance));
     // Two nodes, two members behind two NICs each, 4 MB in two pipelines of 2 MB at 10 GB/s: 20 us
     // + 2 * 1 us + 5 us. Binomial: 5 us + 4 MB / 10 GB/s, then inside 1 us + 40 us.
-    CHECK_THAT(time_of("ring", kind, 4_MB, {0, 4, 8, 12}), WithinRel(227e-6, kTolerance));
-    CHECK_THAT(time_of("binomial", kind, 4_MB, {0, 4, 8, 12}), WithinRel(466e-6, kTolerance));
+    CHECK_THAT(time_by("ring", kind, 4_MB, {0, 4, 8, 12}), WithinRel(227e-6, kTolerance));
+    CHECK_THAT(time_by("binomial", kind, 4_MB, {0, 4, 8, 12}), WithinRel(466e-6, kTolerance));
   }
 }
 
 TEST_CASE("an all-to-all between nodes is as long as what a NIC has to send", "[collective]") {
   // n = 4 inside a node: 10 us + a hop + 3/4 * 4 MB / 100 GB/s.
-  CHECK_THAT(time_of("pairwise", kAllToAll, 4_MB, {0, 1, 2, 3}), WithinRel(41e-6, kTolerance));
+  CHECK_THAT(time_by("pairwise", kAllToAll, 4_MB, {0, 1, 2, 3}), WithinRel(41e-6, kTolerance));
   // Two members on two nodes each: half of 4 MB leaves each GPU on its own NIC, 200 us; 20 us + one
   // network hop.
-  CHECK_THAT(time_of("pairwise", kAllToAll, 4_MB, {0, 4, 8, 12}), WithinRel(225e-6, kTolerance));
+  CHECK_THAT(time_by("pairwise", kAllToAll, 4_MB, {0, 4, 8, 12}), WithinRel(225e-6, kTolerance));
   // In levels: 20 us + 1 us + 2 MB / 100 GB/s, then 5 us + 2 MB / 10 GB/s.
-  CHECK_THAT(time_of("hierarchical-all-to-all", kAllToAll, 4_MB, {0, 4, 8, 12}),
+  CHECK_THAT(time_by("hierarchical-all-to-all", kAllToAll, 4_MB, {0, 4, 8, 12}),
              WithinRel(246e-6, kTolerance));
 }
 
@@ -132,14 +131,14 @@ TEST_CASE("by default the quickest of what NCCL would consider carries out a col
     for (const CollectiveKind kind : kCollectiveKinds) {
       INFO(name_of(kind) << " of " << members.size());
       const CollectiveRequest request{kind, 1_MB, devices(members)};
-      const double chosen = testing::time_of(request, *machine, quickest);
+      const double chosen = time_of(request, *machine, quickest);
       double least = 1;
       for (const Candidate& candidate : candidates(CollectiveLibrary::nccl)) {
         const CollectiveAlgorithm& algorithm = collective_algorithm(candidate.algorithm);
         const bool is_barred = candidate.is_one_per_node && members[1] < 8;
         if (candidate.kinds.contains(kind) && !why_not(algorithm, request, *machine) &&
             !is_barred) {
-          least = std::min(least, testing::time_of(request, *machine, algorithm.lower));
+          least = std::min(least, time_of(request, *machine, algorithm.lower));
         }
       }
       CHECK_THAT(chosen, WithinRel(least, 1e-9));

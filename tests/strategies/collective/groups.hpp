@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,15 @@
 #include "tests/support/program_maker.hpp"
 
 namespace foretrain::testing {
+
+inline constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
+
+/// The numbers of the first devices, as many as that.
+inline std::vector<std::size_t> first(std::size_t count) {
+  std::vector<std::size_t> members(count);
+  std::iota(members.begin(), members.end(), std::size_t{0});
+  return members;
+}
 
 inline std::vector<DeviceId> devices(const std::vector<std::size_t>& numbers) {
   std::vector<DeviceId> ids;

@@ -167,7 +167,6 @@ TEST_CASE("the flows of a collective carry the bytes of its moves over every lin
 
 TEST_CASE("carrying out moves finds what is missing, doubled or sent from nowhere",
           "[collective]") {
-  constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
   // Two members add each other's only chunk: complete. One of them alone: not. Twice: doubled.
   const Moves both{{1.0}, {{{0, 1, {0}, true}, {1, 0, {0}, true}}}};
   const Moves one{{1.0}, {{{0, 1, {0}, true}}}};

@@ -2,7 +2,6 @@
 // platforms. SPDX-License-Identifier: Apache-2.0
 #include "strategies/collective/nccl.hpp"
 
-#include <numeric>
 #include <set>
 
 #include "sim/config/catalogue.hpp"
@@ -15,28 +14,21 @@ namespace foretrain::testing {
 namespace {
 
 const std::string kFolder = std::string(FORETRAIN_SOURCE_DIR) + "/platforms";
-constexpr CollectiveKind kReduce = CollectiveKind::all_reduce;
 
 Cluster shipped(const std::string& name) {
   config::Sources sources;
   return load_cluster(sources, name, kFolder);
 }
 
-std::vector<std::size_t> first(std::size_t count) {
-  std::vector<std::size_t> members(count);
-  std::iota(members.begin(), members.end(), std::size_t{0});
-  return members;
-}
-
-Choice choice(const Cluster& cluster, CollectiveKind kind, Bytes payload,
-              const std::vector<std::size_t>& members) {
+CollectiveChoice choice(const Cluster& cluster, CollectiveKind kind, Bytes payload,
+                        const std::vector<std::size_t>& members) {
   const auto machine = build_machine(cluster, 4);
   return choose({kind, payload, devices(members)}, *machine);
 }
 
 std::string chosen(const Cluster& cluster, CollectiveKind kind, Bytes payload,
                    const std::vector<std::size_t>& members) {
-  const Choice made = choice(cluster, kind, payload, members);
+  const CollectiveChoice made = choice(cluster, kind, payload, members);
   return std::string(made.algorithm->name) + " " + std::string(name_of(made.protocol));
 }
 

@@ -15,10 +15,6 @@ namespace {
 
 using Catch::Matchers::WithinRel;
 
-std::unique_ptr<Machine> machine_with(const std::string& topology) {
-  return build_machine(cluster_from(cluster_file_with(topology)), 2);
-}
-
 // Without what latencies and middle sizes cost: 64 GiB.
 double all_reduce_GBps(const std::string& topology, const std::vector<std::size_t>& members) {
   const auto machine = machine_with(topology);

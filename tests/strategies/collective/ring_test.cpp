@@ -7,13 +7,12 @@
 #include "sim/core/error.hpp"
 #include "tests/strategies/collective/groups.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/hand_times.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kTolerance = 1e-9;
 
 FlowSchedule ring_of(const Machine& machine, const std::vector<std::size_t>& members,
                      Bytes payload = 48_MB, CollectiveKind kind = CollectiveKind::all_reduce) {

@@ -1,27 +1,19 @@
 // Trees by hand, and the choice between ring and tree.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <numeric>
 
 #include "tests/strategies/collective/groups.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/hand_times.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
 
-constexpr double kTolerance = 1e-9;
-
 double time_with(const Machine& machine, const std::vector<std::size_t>& members, Bytes payload,
                  CollectiveFunction algorithm, CollectiveKind kind = CollectiveKind::all_reduce) {
   return time_of({kind, payload, devices(members)}, machine, algorithm);
-}
-
-std::vector<std::size_t> first(std::size_t count) {
-  std::vector<std::size_t> members(count);
-  std::iota(members.begin(), members.end(), std::size_t{0});
-  return members;
 }
 
 }  // namespace

@@ -8,18 +8,18 @@
 namespace foretrain::testing {
 namespace {
 
-std::string with(const std::string& table) {
+std::string with_compression(const std::string& table) {
   return std::string(kRunFile) + "\n[compression]\n" + table + "\n";
 }
 
-std::string mistake(const std::string& table) { return mistakes_in(with(table)); }
+std::string mistake(const std::string& table) { return mistakes_in(with_compression(table)); }
 
 }  // namespace
 
 TEST_CASE("each place takes a method, its options, and how it is applied", "[compress]") {
-  const Run run = resolve_text(
-      with("gradients = { method = \"power-sgd\", rank = 8, between_nodes_only = true }\n"
-           "pipeline = { method = \"cast\", to = \"fp8\", chunks = 4 }"));
+  const Run run = resolve_text(with_compression(
+      "gradients = { method = \"power-sgd\", rank = 8, between_nodes_only = true }\n"
+      "pipeline = { method = \"cast\", to = \"fp8\", chunks = 4 }"));
   const WireCompression* gradients = run.compression.at(WirePlace::gradients);
   REQUIRE(gradients != nullptr);
   CHECK(gradients->method->name == "power-sgd");
@@ -36,9 +36,9 @@ TEST_CASE("each place takes a method, its options, and how it is applied", "[com
 }
 
 TEST_CASE("the rates that a codec was measured at are read and told", "[compress]") {
-  const Run run = resolve_text(
-      with("gradients = { method = \"block-int8\", encode_rate = \"2 GB/s\", decode_rate = "
-           "\"16 Gb/s\" }"));
+  const Run run = resolve_text(with_compression(
+      "gradients = { method = \"block-int8\", encode_rate = \"2 GB/s\", decode_rate = "
+      "\"16 Gb/s\" }"));
   const auto& rates = run.compression.at(WirePlace::gradients)->rates;
   REQUIRE(rates);
   CHECK(rates->encode == BytesPerSecond(2e9));
@@ -47,7 +47,7 @@ TEST_CASE("the rates that a codec was measured at are read and told", "[compress
             .front()
             .starts_with("gradients: block-int8, measured to encode at 2 GB/s and decode at 2 "
                          "GB/s; accuracy: "));
-  const Run plain = resolve_text(with("gradients = { method = \"block-int8\" }"));
+  const Run plain = resolve_text(with_compression("gradients = { method = \"block-int8\" }"));
   CHECK_FALSE(plain.compression.at(WirePlace::gradients)->rates);
 }
 

@@ -11,7 +11,7 @@ constexpr double kElements = 64 * 2048.0;
 
 Message message() { return {kElements, 2_B, Dtype::bf16, 64, 64}; }
 
-WireCompression with(std::string_view name, bool between_nodes_only = false) {
+WireCompression wire_compression(std::string_view name, bool between_nodes_only = false) {
   const Compressor& row = compressor(name);
   WireCompression how{&row, CodecOptions(row.codec->options), between_nodes_only, 1};
   if (name == "cast") {
@@ -69,7 +69,7 @@ TEST_CASE("coding alternates with sending, and begins and ends every exchange", 
     for (const CollectiveKind kind : kKinds) {
       for (const GroupShape& group : {kFlat, kGrid, GroupShape{4, 4}}) {
         INFO(row.name << " " << name_of(kind) << " of " << group.members);
-        const CodedExchange steps = exchange(kind, with(row.name), message(), group);
+        const CodedExchange steps = exchange(kind, wire_compression(row.name), message(), group);
         CHECK(std::holds_alternative<CodecWork>(steps.front()));
         CHECK(std::holds_alternative<CodecWork>(steps.back()));
         for (const PartCollective& one : collectives_of(steps)) {
@@ -82,8 +82,8 @@ TEST_CASE("coding alternates with sending, and begins and ends every exchange", 
 }
 
 TEST_CASE("a sum that is no all-reduce becomes an all-to-all and an all-gather", "[compress]") {
-  const auto steps =
-      collectives_of(exchange(CollectiveKind::all_reduce, with("block-int8"), message(), kFlat));
+  const auto steps = collectives_of(
+      exchange(CollectiveKind::all_reduce, wire_compression("block-int8"), message(), kFlat));
   REQUIRE(steps.size() == 2);
   const Bytes coded(kElements * (1 + 4.0 / 2048));
   CHECK(steps[0].kind == CollectiveKind::all_to_all);
@@ -91,7 +91,7 @@ TEST_CASE("a sum that is no all-reduce becomes an all-to-all and an all-gather",
   CHECK(steps[1].kind == CollectiveKind::all_gather);
   CHECK(steps[1].payload == coded);
   const auto scattered = collectives_of(
-      exchange(CollectiveKind::reduce_scatter, with("block-int8"), message(), kFlat));
+      exchange(CollectiveKind::reduce_scatter, wire_compression("block-int8"), message(), kFlat));
   REQUIRE(scattered.size() == 1);
   CHECK(scattered[0].kind == CollectiveKind::all_to_all);
 }
@@ -99,7 +99,7 @@ TEST_CASE("a sum that is no all-reduce becomes an all-to-all and an all-gather",
 TEST_CASE("top-k gathers the codes of all ranks, so its bytes grow with them", "[compress]") {
   for (const std::size_t members : {2U, 4U, 16U}) {
     const auto steps = collectives_of(
-        exchange(CollectiveKind::all_reduce, with("top-k"), message(), {members, 1}));
+        exchange(CollectiveKind::all_reduce, wire_compression("top-k"), message(), {members, 1}));
     REQUIRE(steps.size() == 1);
     CHECK(steps[0].kind == CollectiveKind::all_gather);
     const Codec& codec = *compressor("top-k").codec;
@@ -109,18 +109,18 @@ TEST_CASE("top-k gathers the codes of all ranks, so its bytes grow with them", "
 }
 
 TEST_CASE("codes that add up are all-reduced, in as many rounds as they need", "[compress]") {
-  const auto casts =
-      collectives_of(exchange(CollectiveKind::all_reduce, with("cast"), message(), kFlat));
+  const auto casts = collectives_of(
+      exchange(CollectiveKind::all_reduce, wire_compression("cast"), message(), kFlat));
   REQUIRE(casts.size() == 2);  // the largest magnitude first
   CHECK(casts[0].payload == 4_B);
   CHECK(casts[1].payload == Bytes(kElements));
-  const auto factors =
-      collectives_of(exchange(CollectiveKind::reduce_scatter, with("power-sgd"), message(), kFlat));
+  const auto factors = collectives_of(
+      exchange(CollectiveKind::reduce_scatter, wire_compression("power-sgd"), message(), kFlat));
   REQUIRE(factors.size() == 2);
   CHECK(factors[0].kind == CollectiveKind::all_reduce);
   CHECK(factors[1].kind == CollectiveKind::all_reduce);
-  const auto drawn =
-      collectives_of(exchange(CollectiveKind::reduce_scatter, with("random-k"), message(), kFlat));
+  const auto drawn = collectives_of(
+      exchange(CollectiveKind::reduce_scatter, wire_compression("random-k"), message(), kFlat));
   REQUIRE(drawn.size() == 1);
   CHECK(drawn[0].kind == CollectiveKind::reduce_scatter);
 }
@@ -134,10 +134,12 @@ TEST_CASE("ZeRO++ sends a quarter of the gradients and half of the parameters be
   const double half = 0.5;             // (k - 1) / k of two nodes
   const double scales = 4.0 / 2048;
   const Bytes gradients = sent_across(
-      exchange(CollectiveKind::reduce_scatter, with("block-int4"), message(), kGrid), kGrid);
+      exchange(CollectiveKind::reduce_scatter, wire_compression("block-int4"), message(), kGrid),
+      kGrid);
   CHECK(gradients.value == Approx(half * m * (0.25 + scales / 2)));
   const Bytes parameters = sent_across(
-      exchange(CollectiveKind::all_gather, with("block-int8", true), message(), kGrid), kGrid);
+      exchange(CollectiveKind::all_gather, wire_compression("block-int8", true), message(), kGrid),
+      kGrid);
   CHECK(parameters.value == Approx(half * m * (0.5 + scales / 2)));
   CHECK((gradients + parameters).value == Approx(half * 0.75 * m).epsilon(0.005));
   CHECK((gradients + 2.0 * parameters).value == Approx(half * 1.25 * m).epsilon(0.005));
@@ -145,15 +147,15 @@ TEST_CASE("ZeRO++ sends a quarter of the gradients and half of the parameters be
 
 TEST_CASE("two hops code a sum twice, and need nodes with several members", "[compress]") {
   const CodedExchange two =
-      exchange(CollectiveKind::reduce_scatter, with("block-int4"), message(), kGrid);
+      exchange(CollectiveKind::reduce_scatter, wire_compression("block-int4"), message(), kGrid);
   const auto sent = collectives_of(two);
   REQUIRE(sent.size() == 2);
   CHECK(sent[0].part == GroupPart::inside);
   CHECK(sent[1].part == GroupPart::across);
   CHECK(sent[0].payload.value == Approx(4 * sent[1].payload.value).epsilon(0.001));
-  CHECK(
-      collectives_of(exchange(CollectiveKind::reduce_scatter, with("block-int4"), message(), kFlat))
-          .size() == 1);
+  CHECK(collectives_of(exchange(CollectiveKind::reduce_scatter, wire_compression("block-int4"),
+                                message(), kFlat))
+            .size() == 1);
 }
 
 TEST_CASE("between nodes only, a node's own traffic is as it was", "[compress]") {
@@ -161,7 +163,7 @@ TEST_CASE("between nodes only, a node's own traffic is as it was", "[compress]")
   for (const Compressor& row : compressors()) {
     INFO(row.name);
     const auto sum = collectives_of(
-        exchange(CollectiveKind::all_reduce, with(row.name, true), message(), kGrid));
+        exchange(CollectiveKind::all_reduce, wire_compression(row.name, true), message(), kGrid));
     CHECK((!sum.front().is_coded && sum.front().kind == CollectiveKind::reduce_scatter));
     CHECK((!sum.back().is_coded && sum.back().kind == CollectiveKind::all_gather));
     CHECK(sum.front().payload == whole);
@@ -169,7 +171,7 @@ TEST_CASE("between nodes only, a node's own traffic is as it was", "[compress]")
       CHECK(one.is_coded == (one.part == GroupPart::across));
     }
   }
-  const WireCompression how = with("block-int8", true);
+  const WireCompression how = wire_compression("block-int8", true);
   CHECK_FALSE(is_coded(how, {4, 4}));
   CHECK_FALSE(is_coded(how, {1, 1}));
   CHECK(is_coded(how, kFlat));
@@ -184,7 +186,7 @@ TEST_CASE("measured rates take the place of a codec's kernels", "[compress]") {
   const double decode = bytes / 5e9;
   const auto times = [](std::string_view name, CollectiveKind kind, const GroupShape& group,
                         bool between_nodes_only = false) {
-    WireCompression how = with(name, between_nodes_only);
+    WireCompression how = wire_compression(name, between_nodes_only);
     how.rates = CodecRates{2_GBps, 5_GBps};
     return fixed_times(exchange(kind, how, message(), group));
   };

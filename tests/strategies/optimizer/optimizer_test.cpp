@@ -17,7 +17,7 @@ namespace {
 using Catch::Approx;
 
 constexpr ParameterTensor kMatrix{TensorKind::matrix, 96, 64, 1, 3};
-constexpr double kElements = 3.0 * 96 * 64;
+constexpr double kMatrixElements = 3.0 * 96 * 64;
 
 double state(std::string_view name, const ParameterTensor& tensor = kMatrix,
              const StateSizes& sizes = {}) {
@@ -100,7 +100,8 @@ TEST_CASE("every optimizer reads its state, gradient and parameter and writes wh
       const ParameterTensor tensor{kind, 96, 64, 1, 3};
       INFO(row.name);
       CHECK(row.state(tensor, {}) >= 0);
-      CHECK(row.traffic(tensor, {}) >= (4 + 2 * 4 + 2) * kElements + 2 * row.state(tensor, {}));
+      CHECK(row.traffic(tensor, {}) >=
+            (4 + 2 * 4 + 2) * kMatrixElements + 2 * row.state(tensor, {}));
       // Alike tensors take alike.
       ParameterTensor twice = tensor;
       twice.count *= 2;

@@ -12,12 +12,7 @@
 namespace foretrain::testing {
 namespace {
 
-template <class T>
-config::Sourced<T> assumed(T value) {
-  return {value, "a test", config::Basis::assumed};
-}
-
-Run offload_run(std::int64_t pipeline, double share, BytesPerSecond link = 1_TBps) {
+Run activation_offload_run(std::int64_t pipeline, double share, BytesPerSecond link = 1_TBps) {
   Run run = small_run(1, pipeline, 1);
   run.training.offload_activations = share;
   run.cluster.host = Host{assumed(Bytes(1e12)),
@@ -28,15 +23,6 @@ Run offload_run(std::int64_t pipeline, double share, BytesPerSecond link = 1_TBp
                           1,
                           1};
   return run;
-}
-
-double copied(const Program& program, CopyDirection direction) {
-  double sum = 0;
-  for_every_op(program, Rank(0), [&](const Op& op) {
-    const auto* copy = std::get_if<HostCopy>(&op.action);
-    sum += copy != nullptr && copy->direction == direction ? copy->bytes.value : 0;
-  });
-  return sum;
 }
 
 double peak(const Played& played) {
@@ -51,7 +37,7 @@ double layer(const Run& run) { return stage_shape(run, 0).layer(0).saved.value; 
 TEST_CASE("all that goes to the host comes back, once per layer and micro-batch", "[strategies]") {
   for (const std::int64_t pipeline : {1, 2, 4}) {
     for (const double share : {0.5, 1.0}) {
-      const Run run = offload_run(pipeline, share);
+      const Run run = activation_offload_run(pipeline, share);
       const Program program = lower(run);
       CHECK_NOTHROW(verify(program));
       const double layers = 8.0 / static_cast<double>(pipeline);
@@ -66,33 +52,34 @@ TEST_CASE("all that goes to the host comes back, once per layer and micro-batch"
 }
 
 TEST_CASE("nothing changes where nothing is offloaded", "[strategies]") {
-  const Run run = offload_run(2, 0);
+  const Run run = activation_offload_run(2, 0);
   CHECK(copied(lower(run), CopyDirection::to_host) == 0);
   CHECK(play_run(run).timeline.end == play_run(small_run(1, 2, 1)).timeline.end);
 }
 
 TEST_CASE("the device holds at most two layers of what is offloaded", "[strategies]") {
   // A link that is never waited for long. Without offloading 8 layers are there at a time.
-  const Run none = offload_run(1, 0);
+  const Run none = activation_offload_run(1, 0);
   const double before = peak(play_run(none));
   for (const double share : {0.25, 0.5, 1.0}) {
-    const double now = peak(play_run(offload_run(1, share)));
+    const double now = peak(play_run(activation_offload_run(1, share)));
     CHECK(now <= before - (8 - 2) * share * layer(none));
     CHECK(now >= before - 8 * share * layer(none));
   }
 }
 
 TEST_CASE("a step is as long as its copies when the link is slow", "[strategies]") {
-  const Run slow = offload_run(1, 1, Bytes(1e8) / Seconds(1));
+  const Run slow = activation_offload_run(1, 1, Bytes(1e8) / Seconds(1));
   const double each = copied(lower(slow), CopyDirection::to_host) / 1e8;
   const Seconds end = play_run(slow).timeline.end;
   CHECK(end.value >= each);
-  CHECK(end > play_run(offload_run(1, 1)).timeline.end);
-  CHECK(play_run(offload_run(1, 1)).timeline.end >= play_run(offload_run(1, 0)).timeline.end);
+  CHECK(end > play_run(activation_offload_run(1, 1)).timeline.end);
+  CHECK(play_run(activation_offload_run(1, 1)).timeline.end >=
+        play_run(activation_offload_run(1, 0)).timeline.end);
 }
 
 TEST_CASE("with full recomputation the layers' inputs are offloaded", "[strategies]") {
-  Run run = offload_run(1, 1);
+  Run run = activation_offload_run(1, 1);
   run.training.recompute = Recompute::full;
   const double input = 2.0 * 64 * 2 * 64;  // 2 s b h
   CHECK(copied(lower(run), CopyDirection::to_host) == 4 * 8 * input);
@@ -100,7 +87,7 @@ TEST_CASE("with full recomputation the layers' inputs are offloaded", "[strategi
 
 TEST_CASE("activations are offloaded under every schedule", "[strategies]") {
   for (const PipelineSchedule& schedule : pipeline_schedules()) {
-    Run run = offload_run(2, 1);
+    Run run = activation_offload_run(2, 1);
     run.parallel.schedule = schedule.name;
     for (const std::int64_t chunks : {1, 2}) {
       run.parallel.virtual_stages = chunks;

@@ -20,9 +20,6 @@ using Catch::Matchers::WithinRel;
 namespace foretrain::testing {
 namespace {
 
-constexpr std::int64_t kMicroBatches = 4;
-constexpr std::int64_t kLayers = 8;
-
 /// All GPUs share each sequence.
 Run context_run(std::int64_t context, std::int64_t tensor = 1) {
   Run run = small_run(tensor, 1, context);

@@ -10,8 +10,8 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr CollectiveKind kKinds[] = {CollectiveKind::all_reduce, CollectiveKind::all_gather,
-                                     CollectiveKind::reduce_scatter};
+constexpr CollectiveKind kDataKinds[] = {CollectiveKind::all_reduce, CollectiveKind::all_gather,
+                                         CollectiveKind::reduce_scatter};
 
 Bytes parameters_of(const Run& run, std::int64_t stage, Bytes each) {
   return static_cast<double>(stage_shape(run, stage).parameters) * each;
@@ -76,7 +76,7 @@ TEST_CASE("a single replica sends nothing on the data axis", "[strategies]") {
     run.parallel.zero = zero;
     run.stack.overlap_gradients = true;
     const Program program = lower(run);
-    for (const CollectiveKind kind : kKinds) {
+    for (const CollectiveKind kind : kDataKinds) {
       CHECK(on_data_axis(program, 0, kind).count == 0);
     }
   }

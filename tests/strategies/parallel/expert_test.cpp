@@ -9,17 +9,17 @@
 #include "strategies/platform_costs.hpp"
 #include "tests/models/fixtures.hpp"
 #include "tests/strategies/counting.hpp"
+#include "tests/strategies/parallel/groups_of_ranks.hpp"
 #include "tests/strategies/run_files.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
 
-constexpr double kLayers = 8;
-constexpr double kMicroBatches = 4;
 constexpr double kTokens = 2 * 64;      // of a micro-batch
 constexpr double kCopies = 2 * 64 * 2;  // k = 2 of h = 64, 2 bytes each
 
@@ -33,19 +33,6 @@ Run expert_run(std::int64_t tensor, std::int64_t data, std::int64_t degree,
   run.parallel.experts.degree = degree;
   run.parallel.experts.tensor = expert_tensor;
   return run;
-}
-
-std::vector<Rank> members(const Program& program, std::size_t rank, std::uint32_t slot) {
-  return program.groups[program.ranks[rank].communicators.at(slot).index()].members;
-}
-
-std::vector<Rank> ranks(const std::vector<std::size_t>& numbers) {
-  std::vector<Rank> result;
-  result.reserve(numbers.size());
-  for (const std::size_t number : numbers) {
-    result.push_back(Rank(number));
-  }
-  return result;
 }
 
 Volume on_expert_axis(const Program& program, CollectiveKind kind,
@@ -63,7 +50,7 @@ TEST_CASE("T k h elements go to experts and come back, forward and again backwar
     CHECK_NOTHROW(verify(program));
     for (const Phase phase : {Phase::forward, Phase::backward}) {
       const Volume volume = on_expert_axis(program, CollectiveKind::all_to_all, phase);
-      CHECK(volume.count == 2 * static_cast<std::int64_t>(kLayers * kMicroBatches));
+      CHECK(volume.count == 2 * kLayers * kMicroBatches);
       CHECK(volume.bytes.value == 2 * kLayers * kMicroBatches * kTokens * kCopies);
     }
     CHECK(bus_factor(CollectiveKind::all_to_all, static_cast<std::size_t>(degree)) ==
@@ -335,20 +322,15 @@ tensor = 2
 sequence_parallel = true
 )";
 
-std::string with(const std::string& lines) { return std::string(kMixtral) + lines; }
-
-bool says(const std::string& mistakes, std::string_view text) {
-  INFO(mistakes);
-  return mistakes.find(text) != std::string::npos;
-}
+std::string mixtral_with(const std::string& lines) { return std::string(kMixtral) + lines; }
 
 }  // namespace
 
 TEST_CASE("the keys of a run say how experts, sequences and ranks are laid out", "[strategies]") {
   const Run run = resolve_text(
-      spoilt(with("expert = 4\nexpert_tensor = 1\ncontext = 2\ncontext_kind = \"ulysses\"\n"
-                  "order = \"tensor-context-pipeline-data\"\n"
-                  "[variation]\nexpert_imbalance = 0.5\nseed = 3\n"),
+      spoilt(mixtral_with("expert = 4\nexpert_tensor = 1\ncontext = 2\ncontext_kind = \"ulysses\"\n"
+                          "order = \"tensor-context-pipeline-data\"\n"
+                          "[variation]\nexpert_imbalance = 0.5\nseed = 3\n"),
              "global_batch = 64", "global_batch = 64\nexpert_capacity = 1.5\npad_experts = true"));
   CHECK(run.parallel.experts.degree == 4);
   CHECK(expert_tensor(run) == 1);
@@ -358,14 +340,14 @@ TEST_CASE("the keys of a run say how experts, sequences and ranks are laid out",
   CHECK(run.training.expert_capacity.is_padded);
   CHECK(describe(run.variation) ==
         std::vector<std::string>{"experts' popularity lognormal, sigma 0.5, seed 3"});
-  const Run usual = resolve_text(with("expert = 4\n"));
+  const Run usual = resolve_text(mixtral_with("expert = 4\n"));
   CHECK(expert_tensor(usual) == 2);
   CHECK(usual.parallel.grid.context_kind == "all-gather");
   CHECK(usual.training.expert_capacity.factor == 0);
 }
 
 TEST_CASE("tokens on their way to experts can be compressed", "[strategies]") {
-  const std::string plain = with("expert = 8\nexpert_tensor = 1\n");
+  const std::string plain = mixtral_with("expert = 8\nexpert_tensor = 1\n");
   const auto bytes = [](const std::string& text) {
     const Program program = lower(resolve_text(text));
     verify(program);
@@ -379,39 +361,40 @@ TEST_CASE("tokens on their way to experts can be compressed", "[strategies]") {
 }
 
 TEST_CASE("keys of experts that cannot be are refused with the reason", "[strategies]") {
-  CHECK(mistakes_in(with("expert = 8\n")).empty());
-  CHECK(mistakes_in(with("expert = 8\nexpert_tensor = 1\n")).empty());
-  CHECK(says(mistakes_in(with("expert = 3\n")),
-             "run.toml:10:10: parallel.expert: expert 3 does not divide the model's experts 8"));
-  CHECK(says(mistakes_in(with("expert = 8\nexpert_tensor = 8\n")),
-             "expert 8 x expert_tensor 8 = 64 does not divide the 32 GPUs of a stage"));
-  CHECK(says(mistakes_in(with("expert = 2\nexpert_tensor = 3\n")), "does not divide"));
-  CHECK(says(mistakes_in(spoilt(with("expert = 8\n"), "sequence_parallel = true\n", "")),
-             "need sequence_parallel with tensor 2"));
-  CHECK(says(mistakes_in(spoilt(with("expert = 8\n"), "mixtral-8x7b", "llama-2-7b")),
-             "expert 8 has no effect: model 'llama-2-7b' has no mixture_of_experts"));
-  CHECK(mistakes_in(with("zero = 1\nshard = 2\nexpert = 8\nexpert_tensor = 1\n")).empty());
+  CHECK(mistakes_in(mixtral_with("expert = 8\n")).empty());
+  CHECK(mistakes_in(mixtral_with("expert = 8\nexpert_tensor = 1\n")).empty());
+  CHECK(has(mistakes_in(mixtral_with("expert = 3\n")),
+            "run.toml:10:10: parallel.expert: expert 3 does not divide the model's experts 8"));
+  CHECK(has(mistakes_in(mixtral_with("expert = 8\nexpert_tensor = 8\n")),
+            "expert 8 x expert_tensor 8 = 64 does not divide the 32 GPUs of a stage"));
+  CHECK(has(mistakes_in(mixtral_with("expert = 2\nexpert_tensor = 3\n")), "does not divide"));
+  CHECK(has(mistakes_in(spoilt(mixtral_with("expert = 8\n"), "sequence_parallel = true\n", "")),
+            "need sequence_parallel with tensor 2"));
+  CHECK(has(mistakes_in(spoilt(mixtral_with("expert = 8\n"), "mixtral-8x7b", "llama-2-7b")),
+            "expert 8 has no effect: model 'llama-2-7b' has no mixture_of_experts"));
+  CHECK(mistakes_in(mixtral_with("zero = 1\nshard = 2\nexpert = 8\nexpert_tensor = 1\n")).empty());
   const auto under_muon = [](const std::string& lines) {
-    return mistakes_in(
-        spoilt(with(lines), "global_batch = 64", "global_batch = 64\noptimizer = \"muon\""));
+    return mistakes_in(spoilt(mixtral_with(lines), "global_batch = 64",
+                              "global_batch = 64\noptimizer = \"muon\""));
   };
-  CHECK(says(under_muon("zero = 1\nexpert = 8\n"), "with optimizer muon under zero 1"));
+  CHECK(has(under_muon("zero = 1\nexpert = 8\n"), "with optimizer muon under zero 1"));
   CHECK(under_muon("expert = 8\n").empty());
-  CHECK(says(mistakes_in(with("expert = 1\n[variation]\nexpert_imbalance = 0.5\n")),
-             "no ranks share experts (parallel.expert)"));
-  CHECK(says(mistakes_in(with("expert = 8\n[variation]\nexpert_imbalance = 3.0\n")),
-             "expected a number from 0 to 2, got 3"));
-  CHECK(says(mistakes_in(with("ep = 8\n")), "here it is called 'expert'"));
-  CHECK(says(
-      mistakes_in(spoilt(with(""), "global_batch = 64", "global_batch = 64\npad_experts = true")),
-      "has no effect without expert_capacity"));
-  CHECK(says(mistakes_in(
-                 spoilt(with(""), "global_batch = 64", "global_batch = 64\nexpert_capacity = 0.0")),
-             "expected a number above 0"));
-  CHECK(says(mistakes_in(with("order = \"tensor-data\"\n")),
-             "expected tensor, context, data and pipeline joined by hyphens"));
-  CHECK(says(mistakes_in(with("context_kind = \"rings\"\n")), "did you mean 'ring'?"));
-  CHECK(says(mistakes_in(with("context_kind = \"ring\"\n")), "has no effect with context 1"));
+  CHECK(has(mistakes_in(mixtral_with("expert = 1\n[variation]\nexpert_imbalance = 0.5\n")),
+            "no ranks share experts (parallel.expert)"));
+  CHECK(has(mistakes_in(mixtral_with("expert = 8\n[variation]\nexpert_imbalance = 3.0\n")),
+            "expected a number from 0 to 2, got 3"));
+  CHECK(has(mistakes_in(mixtral_with("ep = 8\n")), "here it is called 'expert'"));
+  CHECK(has(mistakes_in(spoilt(mixtral_with(""), "global_batch = 64",
+                               "global_batch = 64\npad_experts = true")),
+            "has no effect without expert_capacity"));
+  CHECK(has(mistakes_in(spoilt(mixtral_with(""), "global_batch = 64",
+                               "global_batch = 64\nexpert_capacity = 0.0")),
+            "expected a number above 0"));
+  CHECK(has(mistakes_in(mixtral_with("order = \"tensor-data\"\n")),
+            "expected tensor, context, data and pipeline joined by hyphens"));
+  CHECK(has(mistakes_in(mixtral_with("context_kind = \"rings\"\n")), "did you mean 'ring'?"));
+  CHECK(
+      has(mistakes_in(mixtral_with("context_kind = \"ring\"\n")), "has no effect with context 1"));
 }
 
 }  // namespace foretrain::testing

@@ -5,22 +5,10 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/strategies/parallel/groups_of_ranks.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
-namespace {
-
-std::vector<Rank> ranks(const std::vector<std::size_t>& numbers) {
-  std::vector<Rank> result;
-  result.reserve(numbers.size());
-  for (const std::size_t number : numbers) {
-    result.push_back(Rank(number));
-  }
-  return result;
-}
-
-}  // namespace
-
 TEST_CASE("a rank's coordinates lead back to it", "[strategies]") {
   const Layout layout{2, 3, 4};
   REQUIRE(layout.num_ranks() == 24);

@@ -13,18 +13,12 @@
 #include "tests/strategies/run_files.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/text.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kMicroBatches = 4;
-
-template <class T>
-config::Sourced<T> assumed(T value) {
-  return {value, "a test", config::Basis::assumed};
-}
 
 Run offload_run(std::int64_t data, std::int64_t zero) {
   Run run = small_run(1, 1, data);
@@ -39,21 +33,6 @@ Run offload_run(std::int64_t data, std::int64_t zero) {
                           1,
                           1};
   return run;
-}
-
-double parameters_of(const Run& run) { return static_cast<double>(stage_shape(run, 0).parameters); }
-
-bool says(const std::string& text, std::string_view part) {
-  return text.find(part) != std::string::npos;
-}
-
-double copied(const Program& program, CopyDirection direction) {
-  double sum = 0;
-  for_every_op(program, Rank(0), [&](const Op& op) {
-    const auto* copy = std::get_if<HostCopy>(&op.action);
-    sum += copy != nullptr && copy->direction == direction ? copy->bytes.value : 0;
-  });
-  return sum;
 }
 
 }  // namespace
@@ -158,21 +137,21 @@ TEST_CASE("offloading and sharding keys that cannot take effect are refused with
   const auto error = [](const std::string& text) {
     return mistakes_in(std::string(kRunFile) + text);
   };
-  CHECK(says(error("[offload]\noptimizer = true\n"), "needs zero 1 or more"));
-  CHECK(says(error("zero = 1\n[offload]\noptimizer = true\nparameters = true\n"), "needs zero 3"));
-  CHECK(says(error("zero = 3\n[offload]\nparameters = true\n"), "needs optimizer = true"));
-  CHECK(says(error("zero = 1\n[offload]\ncpu_offload = true\n"), "optimizer"));
-  CHECK(says(error("[sharding]\nunits_in_flight = 3\n"), "only zero 3 shards parameters"));
-  CHECK(says(error("[sharding]\ngather_bucket = \"1 GB\"\n"), "only zero 1 and 2"));
-  CHECK(says(error("[sharding]\nisland = 2\n"), "without average_every"));
-  CHECK(says(error("[sharding]\naverage_every = 8\nisland = 5\n"),
-             "island 5 is no part of the 12 replicas"));
+  CHECK(has(error("[offload]\noptimizer = true\n"), "needs zero 1 or more"));
+  CHECK(has(error("zero = 1\n[offload]\noptimizer = true\nparameters = true\n"), "needs zero 3"));
+  CHECK(has(error("zero = 3\n[offload]\nparameters = true\n"), "needs optimizer = true"));
+  CHECK(has(error("zero = 1\n[offload]\ncpu_offload = true\n"), "optimizer"));
+  CHECK(has(error("[sharding]\nunits_in_flight = 3\n"), "only zero 3 shards parameters"));
+  CHECK(has(error("[sharding]\ngather_bucket = \"1 GB\"\n"), "only zero 1 and 2"));
+  CHECK(has(error("[sharding]\nisland = 2\n"), "without average_every"));
+  CHECK(has(error("[sharding]\naverage_every = 8\nisland = 5\n"),
+            "island 5 is no part of the 12 replicas"));
   CHECK(
-      says(error("zero = 3\n[sharding]\nsecondary_shard = 4\n"), "reshard_after_forward is false"));
-  CHECK(says(error("[sharding]\nreduce_every_micro_batch = true\n"), "pipeline 4"));
-  CHECK(says(error("zero = 3\n[sharding]\nprefetch_bucket = \"1 GB\"\nunits_in_flight = 2\n"),
-             "only one can say"));
-  CHECK(says(error("zero = 3\n[sharding]\ngradient_bucket = \"0 GB\"\n"), "greater than zero"));
+      has(error("zero = 3\n[sharding]\nsecondary_shard = 4\n"), "reshard_after_forward is false"));
+  CHECK(has(error("[sharding]\nreduce_every_micro_batch = true\n"), "pipeline 4"));
+  CHECK(has(error("zero = 3\n[sharding]\nprefetch_bucket = \"1 GB\"\nunits_in_flight = 2\n"),
+            "only one can say"));
+  CHECK(has(error("zero = 3\n[sharding]\ngradient_bucket = \"0 GB\"\n"), "greater than zero"));
   CHECK(error("zero = 1\n[sharding]\ngradient_bucket = \"25 MiB\"\nfirst_bucket = \"1 "
               "MiB\"\n[offload]\noptimizer = true\n")
             .empty());
@@ -183,7 +162,7 @@ TEST_CASE("a platform whose hosts nobody described refuses to offload, and says 
   const std::string text =
       spoilt(kRunFile, "platform = \"dgx-a100-40gb\"", "platform = \"mosaicml-a100-40gb\"") +
       "zero = 1\n[offload]\noptimizer = true\n";
-  CHECK(says(mistakes_in(text), "needs a table [host] with memory, memory_rate and link_rate"));
+  CHECK(has(mistakes_in(text), "needs a table [host] with memory, memory_rate and link_rate"));
 }
 
 }  // namespace foretrain::testing

@@ -11,6 +11,7 @@
 #include "strategies/parallel/data.hpp"
 #include "strategies/stage.hpp"
 #include "tests/strategies/counting.hpp"
+#include "tests/strategies/parallel/groups_of_ranks.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
 
@@ -19,9 +20,6 @@ using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
-
-constexpr double kMicroBatches = 4;
-constexpr double kLayers = 8;
 
 /// Untied, so that the head has a matrix of its own.
 Run sharded_run(std::int64_t data, std::int64_t zero) {
@@ -47,10 +45,6 @@ Units units_of(const Run& run) {
 Bytes bytes(const Program& program, CollectiveKind kind,
             std::optional<Phase> phase = std::nullopt) {
   return collectives(program, Rank(0), "data", kind, phase).bytes;
-}
-
-std::vector<Rank> members(const Program& program, std::size_t rank, std::uint32_t slot) {
-  return program.groups[program.ranks[rank].communicators.at(slot).index()].members;
 }
 
 /// When the compute stream ends the last op of the first micro-batch's forward pass.

@@ -14,9 +14,7 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr std::int64_t kMicroBatches = 4;
-constexpr std::int64_t kLayers = 4;  // of one of two stages
-constexpr Bytes kActivation(2.0 * 64 * 64 * 2);
+constexpr std::int64_t kStageLayers = 4;  // of one of two stages
 
 Run tensor_run() {
   return small_run(2, 2, 1);
@@ -47,12 +45,13 @@ TEST_CASE("a layer needs two all-reduces forward and two backward", "[strategies
   const Program program = lower(tensor_run());
   const auto kind = CollectiveKind::all_reduce;
   // Besides, the first stage sums the embedding forward, and the last the head's input gradient.
-  check_volume(on_tensor_axis(program, 0, kind, Phase::forward), kMicroBatches * (2 * kLayers + 1));
-  check_volume(on_tensor_axis(program, 0, kind, Phase::backward), kMicroBatches * 2 * kLayers);
+  check_volume(on_tensor_axis(program, 0, kind, Phase::forward),
+               kMicroBatches * (2 * kStageLayers + 1));
+  check_volume(on_tensor_axis(program, 0, kind, Phase::backward), kMicroBatches * 2 * kStageLayers);
   check_volume_and_loss(on_tensor_axis(program, 3, kind, Phase::forward),
-                        kMicroBatches * 2 * kLayers);
+                        kMicroBatches * 2 * kStageLayers);
   check_volume(on_tensor_axis(program, 3, kind, Phase::backward),
-               kMicroBatches * (2 * kLayers + 1));
+               kMicroBatches * (2 * kStageLayers + 1));
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_gather), 0);
   check_volume(on_tensor_axis(program, 0, CollectiveKind::reduce_scatter), 0);
 }
@@ -62,7 +61,7 @@ TEST_CASE("full recomputation adds the two all-reduces of a forward pass, select
   Run run = tensor_run();
   run.training.recompute = Recompute::full;
   check_volume(on_tensor_axis(lower(run), 0, CollectiveKind::all_reduce, Phase::recompute),
-               kMicroBatches * 2 * kLayers);
+               kMicroBatches * 2 * kStageLayers);
   run.training.recompute = Recompute::selective;
   check_volume(on_tensor_axis(lower(run), 0, CollectiveKind::all_reduce, Phase::recompute), 0);
 }
@@ -74,9 +73,9 @@ TEST_CASE("with both branches side by side a layer needs one all-reduce forward 
   run.model = neox(8, 64, 8);
   const Program program = lower(run);
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce, Phase::forward),
-               kMicroBatches * (kLayers + 1));
+               kMicroBatches * (kStageLayers + 1));
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce, Phase::backward),
-               kMicroBatches * 2 * kLayers);
+               kMicroBatches * 2 * kStageLayers);
 }
 
 TEST_CASE(
@@ -93,18 +92,20 @@ TEST_CASE(
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_reduce), 0);
   // The embedding's sum is a scatter, whose backward gathers.
   check_volume(on_tensor_axis(program, 0, scatter, Phase::forward),
-               kMicroBatches * (2 * kLayers + 1));
-  check_volume(on_tensor_axis(program, 0, gather, Phase::forward), kMicroBatches * 2 * kLayers);
-  check_volume(on_tensor_axis(program, 0, scatter, Phase::backward), kMicroBatches * 2 * kLayers);
+               kMicroBatches * (2 * kStageLayers + 1));
+  check_volume(on_tensor_axis(program, 0, gather, Phase::forward),
+               kMicroBatches * 2 * kStageLayers);
+  check_volume(on_tensor_axis(program, 0, scatter, Phase::backward),
+               kMicroBatches * 2 * kStageLayers);
   check_volume(on_tensor_axis(program, 0, gather, Phase::backward),
-               kMicroBatches * ((2 + 2) * kLayers + 1));
+               kMicroBatches * ((2 + 2) * kStageLayers + 1));
   // The head gathers its input, forward and again backward, and scatters the input's gradient.
   check_volume(on_tensor_axis(program, 2, gather, Phase::forward),
-               kMicroBatches * (2 * kLayers + 1));
+               kMicroBatches * (2 * kStageLayers + 1));
   check_volume(on_tensor_axis(program, 2, gather, Phase::backward),
-               kMicroBatches * ((2 + 2) * kLayers + 1));
+               kMicroBatches * ((2 + 2) * kStageLayers + 1));
   check_volume(on_tensor_axis(program, 2, scatter, Phase::backward),
-               kMicroBatches * (2 * kLayers + 1));
+               kMicroBatches * (2 * kStageLayers + 1));
 }
 
 TEST_CASE("full recomputation with sequence parallelism repeats the forward gathers and scatters",
@@ -114,9 +115,9 @@ TEST_CASE("full recomputation with sequence parallelism repeats the forward gath
   run.training.recompute = Recompute::full;
   const Program program = lower(run);
   check_volume(on_tensor_axis(program, 0, CollectiveKind::all_gather, Phase::recompute),
-               kMicroBatches * 2 * kLayers);
+               kMicroBatches * 2 * kStageLayers);
   check_volume(on_tensor_axis(program, 0, CollectiveKind::reduce_scatter, Phase::recompute),
-               kMicroBatches * 2 * kLayers);
+               kMicroBatches * 2 * kStageLayers);
 }
 
 TEST_CASE("overlap moves collectives to a stream of their own and changes no volume",

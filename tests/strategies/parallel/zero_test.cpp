@@ -10,6 +10,7 @@
 #include "strategies/lower.hpp"
 #include "strategies/parallel/data.hpp"
 #include "tests/strategies/counting.hpp"
+#include "tests/strategies/parallel/groups_of_ranks.hpp"
 #include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
 
@@ -18,8 +19,6 @@ using Catch::Matchers::WithinRel;
 namespace foretrain::testing {
 namespace {
 
-constexpr double kMicroBatches = 4;
-
 Run zero_run(std::int64_t data, std::int64_t zero, std::int64_t micro_batches = 4) {
   Run run = small_run(1, 1, data);
   run.model.tied_embeddings = false;
@@ -27,8 +26,6 @@ Run zero_run(std::int64_t data, std::int64_t zero, std::int64_t micro_batches = 
   run.training.global_batch = micro_batches * run.training.micro_batch * data;
   return run;
 }
-
-double parameters_of(const Run& run) { return static_cast<double>(stage_shape(run, 0).parameters); }
 
 /// Elements that a rank sends in a step: an all-reduce is a reduce-scatter and an all-gather.
 double volume(const Run& run) {
@@ -59,10 +56,6 @@ double peak_buffers(const Run& run) {
     peak = std::max(peak, point.held[static_cast<std::size_t>(MemoryClass::buffers)].value);
   }
   return peak;
-}
-
-std::vector<Rank> members(const Program& program, std::size_t rank, std::uint32_t slot) {
-  return program.groups[program.ranks[rank].communicators.at(slot).index()].members;
 }
 
 }  // namespace

@@ -17,8 +17,6 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr Bytes kActivation(2.0 * 64 * 64 * 2);  // b s h elements of 2 bytes
-
 Run with_schedule(const PipelineSchedule& schedule, std::int64_t tensor = 1,
                   std::int64_t pipeline = 4, std::int64_t data = 1) {
   Run run = small_run(tensor, pipeline, data);
@@ -35,16 +33,6 @@ Flops all_flops(const Program& program) {
   Flops sum;
   for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
     sum += gemm_flops(program, Rank(rank));
-  }
-  return sum;
-}
-
-Volume all_sends(const Program& program) {
-  Volume sum;
-  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
-    const Volume one = sends(program, Rank(rank));
-    sum.count += one.count;
-    sum.bytes += one.bytes;
   }
   return sum;
 }

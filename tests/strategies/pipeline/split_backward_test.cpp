@@ -20,8 +20,6 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr double kSbh = 64.0 * 2 * 64;
-constexpr double kScores = 8.0 * 64 * 64 * 2;  // a s^2 b
 constexpr double kPaddedVocabulary = 384;
 
 using NamedShape = std::pair<std::string, decltype(Kernel::shape)>;

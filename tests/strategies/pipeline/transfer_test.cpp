@@ -10,18 +10,6 @@
 namespace foretrain::testing {
 namespace {
 
-constexpr Bytes kActivation(2.0 * 64 * 64 * 2);  // b s h elements of 2 bytes
-
-Volume all_sends(const Program& program) {
-  Volume sum;
-  for (std::size_t rank = 0; rank < program.ranks.size(); ++rank) {
-    const Volume one = sends(program, Rank(rank));
-    sum.count += one.count;
-    sum.bytes += one.bytes;
-  }
-  return sum;
-}
-
 Run pipelined(std::int64_t tensor, std::int64_t pipeline, std::int64_t chunks) {
   Run run = small_run(tensor, pipeline, 1);
   run.parallel.virtual_stages = chunks;

@@ -7,13 +7,15 @@
 
 #include "strategies/plan.hpp"
 #include "tests/support/catch.hpp"
+#include "tests/support/repository.hpp"
 #include "tests/support/scratch_folder.hpp"
 #include "validation/live/platform_files.hpp"
 
 namespace foretrain::live {
 namespace {
 
-const std::string kRoot = FORETRAIN_SOURCE_DIR;
+using testing::kRoot;
+
 constexpr BytesPerSecond kRate{50e6};
 
 /// A folder with a platform at kRate, and runs resolved in it.

@@ -39,7 +39,7 @@ PlanPoint made_up_point(std::int64_t gpus) {
   return point;
 }
 
-const LayoutFinders made_up = {made_up_point, made_up_point};
+const LayoutFinders made_up_finders = {made_up_point, made_up_point};
 
 PlanOptions options_of(double tokens) {
   PlanOptions options;
@@ -71,7 +71,7 @@ TEST_CASE("a bill is hours, money, the building's energy and what its grid emits
 TEST_CASE("a plan doubles the size until it has passed the knee", "[study]") {
   const Run run = load({"gpus=1"});
   const PlanOptions options = options_of(kTokens);
-  const Plan result = plan(run, options, made_up);
+  const Plan result = plan(run, options, made_up_finders);
   REQUIRE(result.rows.size() >= 2);
   for (std::size_t i = 1; i < result.rows.size(); ++i) {
     CHECK(result.rows[i].point.gpus == 2 * result.rows[i - 1].point.gpus);
@@ -95,12 +95,12 @@ TEST_CASE("a deadline buys the cheapest size that meets it", "[study]") {
   const Run run = load({"gpus=1"});
   PlanOptions options = options_of(kTokens);
   options.deadline = Seconds(1e5 * (512.0 / 64 + 0.1) + 1);  // of 64 GPUs
-  const Plan result = plan(run, options, made_up);
+  const Plan result = plan(run, options, made_up_finders);
   REQUIRE(result.choice);
   CHECK(result.rows[*result.choice].point.gpus == 64);
   SECTION("which a budget may forbid") {
     options.budget = *result.rows[*result.choice].bill.dollars - 1;
-    const Plan poor = plan(run, options, made_up);
+    const Plan poor = plan(run, options, made_up_finders);
     CHECK_FALSE(poor.choice);
     CHECK(poor.why == "no size meets the deadline within the budget");
   }
@@ -109,7 +109,7 @@ TEST_CASE("a deadline buys the cheapest size that meets it", "[study]") {
 TEST_CASE("a deadline that no size can meet is said to be one", "[study]") {
   PlanOptions options = options_of(kTokens);
   options.deadline = Seconds(1000);  // 0.1 s a step remain for 100,000 steps
-  const Plan result = plan(load({"gpus=1"}), options, made_up);
+  const Plan result = plan(load({"gpus=1"}), options, made_up_finders);
   CHECK_FALSE(result.choice);
   CHECK(result.why == "no size meets the deadline");
 }
@@ -117,14 +117,14 @@ TEST_CASE("a deadline that no size can meet is said to be one", "[study]") {
 TEST_CASE("a budget alone buys the fastest size that it pays for", "[study]") {
   PlanOptions options = options_of(kTokens);
   options.budget = 1e5 * (512 + 0.1 * 300) / 3600 * 2;  // of 300 GPUs
-  const Plan result = plan(load({"gpus=1"}), options, made_up);
+  const Plan result = plan(load({"gpus=1"}), options, made_up_finders);
   REQUIRE(result.choice);
   CHECK(result.rows[*result.choice].point.gpus == 256);
 }
 
 TEST_CASE("FLOPs of a plan are 6 P D, and more with attention", "[study]") {
   const Run run = load({"gpus=1"});
-  const Plan result = plan(run, options_of(1e12), made_up);
+  const Plan result = plan(run, options_of(1e12), made_up_finders);
   CHECK_THAT(result.six_pd,
              WithinRel(6 * static_cast<double>(activated_parameters(run.model)) * 1e12, 1e-12));
   CHECK(result.exact_flops > result.six_pd);
@@ -159,7 +159,7 @@ TEST_CASE("sizes without a layout are left out, and a plan without sizes says wh
 TEST_CASE("failures make a planned training longer and dearer by the same factor", "[study]") {
   const Run run = load({"gpus=1"});
   const PlanOptions options = options_of(kTokens);
-  const Plan result = plan(run, options, made_up);
+  const Plan result = plan(run, options, made_up_finders);
   const PlanRow& row = result.rows.back();
   config::Sources sources;
   goodput::Reliability reliability = goodput::load_reliability(
@@ -209,7 +209,7 @@ TEST_CASE("a plan is printed as text, JSON and CSV", "[study]") {
   const Run run = load({"gpus=1"});
   PlanOptions options = options_of(kTokens);
   options.tokens_note = "as given";
-  const Plan result = plan(run, options, made_up);
+  const Plan result = plan(run, options, made_up_finders);
   const std::string text = plan_text(result, run, options);
   CHECK(text.find("<- buy") != std::string::npos);
   CHECK(text.find("to buy       ") != std::string::npos);

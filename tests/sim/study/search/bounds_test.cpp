@@ -23,11 +23,6 @@ namespace {
 // What the simulator and the bounds add up in different orders.
 constexpr double kRounding = 1 + 1e-9;
 
-template <class T>
-config::Sourced<T> assumed(T value) {
-  return {value, "a test", config::Basis::assumed};
-}
-
 Host small_host() {
   return Host{assumed(Bytes(1e12)),
               assumed(100_GBps),

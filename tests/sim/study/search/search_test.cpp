@@ -6,26 +6,14 @@
 #include <algorithm>
 
 #include "tests/models/fixtures.hpp"
+#include "tests/sim/study/search/open_runs.hpp"
 #include "tests/strategies/run_files.hpp"
-#include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
 
 using Catch::Matchers::WithinRel;
 
 namespace foretrain::testing {
 namespace {
-
-FixedChoices fixed(const std::vector<std::string>& assignments) {
-  config::Sources sources;
-  return read_fixed(sources, assignments);
-}
-
-/// GPUs, 8 layers, 8 heads, 8 sequences.
-Run open_run(std::int64_t gpus = 4) {
-  Run run = small_run(1, 1, gpus);
-  run.training.global_batch = 8;
-  return run;
-}
 
 SearchOptions options(std::size_t top = 3) {
   SearchOptions options;

@@ -8,29 +8,17 @@
 #include "sim/study/search/same_program.hpp"
 #include "strategies/lower.hpp"
 #include "tests/models/fixtures.hpp"
+#include "tests/sim/study/search/open_runs.hpp"
 #include "tests/strategies/run_files.hpp"
-#include "tests/strategies/small_runs.hpp"
 #include "tests/support/catch.hpp"
 
 namespace foretrain::testing {
 namespace {
 
-/// Four GPUs, 8 layers, 8 heads, 8 sequences; attention unfused, no hosts.
-Run open_run() {
-  Run run = small_run(1, 1, 4);
-  run.training.global_batch = 8;
-  return run;
-}
-
 std::vector<LayoutChoice> layouts_of(const SearchSpace& space, std::int64_t gpus = 4) {
   std::vector<LayoutChoice> layouts;
   space.for_each(gpus, [&](const LayoutChoice& layout) { layouts.push_back(layout); });
   return layouts;
-}
-
-FixedChoices fixed(const std::vector<std::string>& assignments) {
-  config::Sources sources;
-  return read_fixed(sources, assignments);
 }
 
 std::string fixing_error(const std::string& assignment) {

@@ -21,7 +21,7 @@ using sweep::Journal;
 using sweep::Row;
 using sweep::Status;
 
-const Grid& grid() {
+const Grid& recorded_grid() {
   static const Grid four = sweep::parse_grid({"k=1,2,3,4"}, {});
   return four;
 }
@@ -37,17 +37,17 @@ std::vector<Row> rows_of(const Journal& journal) {
 TEST_CASE("a journal gives back what was recorded, in the order of the points", "[study]") {
   const ScratchFolder folder;
   const std::string path = folder.path() + "/j.sqlite";
-  Row refused = fake_row(grid(), 0, 1);
+  Row refused = fake_row(recorded_grid(), 0, 1);
   refused.status = Status::refused;
   refused.result = "";
   refused.reason = "too \"large\", \xC3\xA9 by far";
   {
-    Journal journal = Journal::open(path, identity_of(grid()));
-    journal.record(fake_row(grid(), 3, 0.1 + 0.2));
+    Journal journal = Journal::open(path, identity_of(recorded_grid()));
+    journal.record(fake_row(recorded_grid(), 3, 0.1 + 0.2));
     journal.record(refused);
   }
   const Journal journal = Journal::read(path);
-  CHECK(journal.identity().grid == grid().to_json());
+  CHECK(journal.identity().grid == recorded_grid().to_json());
   const std::vector<Row> rows = rows_of(journal);
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].point == 0);
@@ -55,23 +55,23 @@ TEST_CASE("a journal gives back what was recorded, in the order of the points", 
   CHECK(rows[0].reason == refused.reason);
   CHECK(rows[1].point == 3);
   CHECK(rows[1].result == fake_result(0.1 + 0.2));
-  CHECK(rows[1].config_hash == fake_hash(grid().point(3)));
+  CHECK(rows[1].config_hash == fake_hash(recorded_grid().point(3)));
   CHECK(journal.counts().predicted == 1);
   CHECK(journal.counts().refused == 1);
   CHECK(journal.counts().all() == 2);
 }
 
 TEST_CASE("a journal in memory leaves no file", "[study]") {
-  Journal journal = Journal::open("", identity_of(grid()));
-  journal.record(fake_row(grid(), 1, 1));
+  Journal journal = Journal::open("", identity_of(recorded_grid()));
+  journal.record(fake_row(recorded_grid(), 1, 1));
   CHECK(journal.counts().all() == 1);
 }
 
 TEST_CASE("a point of changed inputs is unknown, and its newest result counts", "[study]") {
-  Journal journal = Journal::open("", identity_of(grid()));
-  Row old_row = fake_row(grid(), 2, 1);
+  Journal journal = Journal::open("", identity_of(recorded_grid()));
+  Row old_row = fake_row(recorded_grid(), 2, 1);
   old_row.config_hash = "old";
-  Row new_row = fake_row(grid(), 2, 2);
+  Row new_row = fake_row(recorded_grid(), 2, 2);
   new_row.config_hash = "new";
   CHECK_FALSE(journal.recall(2, "old"));
   journal.record(old_row);
@@ -90,50 +90,50 @@ TEST_CASE("results of another run file or version are kept, but do not count", "
   const ScratchFolder folder;
   const std::string path = folder.path() + "/j.sqlite";
   {
-    Journal journal = Journal::open(path, identity_of(grid(), "first"));
+    Journal journal = Journal::open(path, identity_of(recorded_grid(), "first"));
     CHECK_FALSE(journal.has_changed());
-    journal.record(fake_row(grid(), 0, 1));
+    journal.record(fake_row(recorded_grid(), 0, 1));
   }
   {
-    const Journal journal = Journal::open(path, identity_of(grid(), "second"));
+    const Journal journal = Journal::open(path, identity_of(recorded_grid(), "second"));
     CHECK(journal.has_changed());
     CHECK(journal.counts().all() == 0);
   }
   {
-    sweep::Identity younger = identity_of(grid(), "first");
+    sweep::Identity younger = identity_of(recorded_grid(), "first");
     younger.version = "2.0";
     Journal journal = Journal::open(path, younger);
     CHECK(journal.counts().all() == 0);
-    CHECK_FALSE(journal.recall(0, fake_hash(grid().point(0))));
+    CHECK_FALSE(journal.recall(0, fake_hash(recorded_grid().point(0))));
   }
-  Journal journal = Journal::open(path, identity_of(grid(), "first"));
+  Journal journal = Journal::open(path, identity_of(recorded_grid(), "first"));
   CHECK(journal.counts().all() == 1);
-  CHECK(journal.recall(0, fake_hash(grid().point(0))) == Status::predicted);
+  CHECK(journal.recall(0, fake_hash(recorded_grid().point(0))) == Status::predicted);
 }
 
 TEST_CASE("a point that is recorded again has one result", "[study]") {
-  Journal journal = Journal::open("", identity_of(grid()));
-  journal.record(fake_row(grid(), 0, 1));
-  journal.record(fake_row(grid(), 0, 1));
+  Journal journal = Journal::open("", identity_of(recorded_grid()));
+  journal.record(fake_row(recorded_grid(), 0, 1));
+  journal.record(fake_row(recorded_grid(), 0, 1));
   CHECK(rows_of(journal).size() == 1);
 }
 
 TEST_CASE("what fails half way leaves nothing", "[study]") {
-  Journal journal = Journal::open("", identity_of(grid()));
+  Journal journal = Journal::open("", identity_of(recorded_grid()));
   CHECK_THROWS_AS(journal.all_or_nothing([&] {
-    journal.record(fake_row(grid(), 0, 1));
+    journal.record(fake_row(recorded_grid(), 0, 1));
     throw std::runtime_error("half way");
   }),
                   std::runtime_error);
   CHECK(journal.counts().all() == 0);
-  journal.all_or_nothing([&] { journal.record(fake_row(grid(), 0, 1)); });
+  journal.all_or_nothing([&] { journal.record(fake_row(recorded_grid(), 0, 1)); });
   CHECK(journal.counts().all() == 1);
 }
 
 TEST_CASE("a file that is no journal of this sweep is refused and left alone", "[study]") {
   const ScratchFolder folder;
   const auto open = [&](const std::string& path) {
-    return error_of([&] { return Journal::open(path, identity_of(grid())); });
+    return error_of([&] { return Journal::open(path, identity_of(recorded_grid())); });
   };
   const auto read = [&](const std::string& path) {
     return error_of([&] { return Journal::read(path); });
@@ -149,19 +149,19 @@ TEST_CASE("a file that is no journal of this sweep is refused and left alone", "
   CHECK(has(open(other), "is a SQLite database, but not the journal of a sweep"));
   CHECK(has(read(other), "is a SQLite database, but not the journal of a sweep"));
   const std::string younger = folder.path() + "/younger.sqlite";
-  (void)Journal::open(younger, identity_of(grid()));
+  (void)Journal::open(younger, identity_of(recorded_grid()));
   SQLite::Database(younger, SQLite::OPEN_READWRITE).exec("PRAGMA user_version = 7");
   CHECK(has(open(younger), "is a journal of form 7; this foretrain knows form 1"));
   CHECK(has(read(younger), "is a journal of form 7; this foretrain knows form 1"));
   const std::string damaged = folder.path() + "/damaged.sqlite";
-  (void)Journal::open(damaged, identity_of(grid()));
+  (void)Journal::open(damaged, identity_of(recorded_grid()));
   SQLite::Database(damaged, SQLite::OPEN_READWRITE).exec("UPDATE sweep SET grid = '[{'");
   CHECK(has(read(damaged), "does not say what it varied"));
   CHECK(has(read(folder.path() + "/none.sqlite"), "there is no such journal"));
   CHECK(has(read(folder.write("empty", "")), "is empty"));
   CHECK(has(open(folder.path() + "/no/folder/j.sqlite"), "unable to open database file"));
   const std::string ours = folder.path() + "/ours.sqlite";
-  (void)Journal::open(ours, identity_of(grid()));
+  (void)Journal::open(ours, identity_of(recorded_grid()));
   const Grid more = sweep::parse_grid({"k=1,2,3,4,5"}, {});
   const std::string refusal = error_of([&] { return Journal::open(ours, identity_of(more)); });
   CHECK(has(refusal, "is the journal of another sweep, which varied k=1,2,3,4;"));
@@ -169,8 +169,8 @@ TEST_CASE("a file that is no journal of this sweep is refused and left alone", "
 
 TEST_CASE("an empty file becomes a journal", "[study]") {
   const ScratchFolder folder;
-  Journal journal = Journal::open(folder.write("empty", ""), identity_of(grid()));
-  journal.record(fake_row(grid(), 0, 1));
+  Journal journal = Journal::open(folder.write("empty", ""), identity_of(recorded_grid()));
+  journal.record(fake_row(recorded_grid(), 0, 1));
   CHECK(journal.counts().all() == 1);
 }
 

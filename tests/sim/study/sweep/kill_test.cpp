@@ -20,7 +20,7 @@ using sweep::Journal;
 
 constexpr std::size_t kJobs = 3;
 
-const Grid& grid() {
+const Grid& killed_grid() {
   static const Grid points = sweep::parse_grid({"a=1..40+1", "b=1,2"}, {});
   return points;
 }
@@ -52,9 +52,9 @@ pid_t start_sweep(const std::string& path, const Mark& started) {
   int code = 1;
   try {
     sweep::Interrupt interrupt;
-    Journal journal = Journal::open(path, identity_of(grid()));
+    Journal journal = Journal::open(path, identity_of(killed_grid()));
     const sweep::Tally tally = run_sweep(
-        grid(), {}, journal, kJobs,
+        killed_grid(), {}, journal, kJobs,
         [&](const auto& assignments) { return slow(assignments, started); }, interrupt);
     code = tally.signal == 0 ? 0 : 128 + tally.signal;
   } catch (...) {
@@ -64,7 +64,7 @@ pid_t start_sweep(const std::string& path, const Mark& started) {
 
 std::uint64_t num_recorded(const std::string& path) {
   return std::filesystem::exists(path) && std::filesystem::file_size(path) > 0
-             ? Journal::open(path, identity_of(grid())).counts().all()
+             ? Journal::open(path, identity_of(killed_grid())).counts().all()
              : 0;
 }
 

@@ -23,7 +23,7 @@ using sweep::Row;
 using sweep::Status;
 using sweep::Tally;
 
-const Grid& grid() {
+const Grid& swept_grid() {
   static const Grid points = sweep::parse_grid({"a=1,2,3,4", "b=1,2,3"}, {});
   return points;
 }
@@ -39,8 +39,8 @@ Prepared fine(const std::vector<Assignment>& assignments) {
 Tally sweep_into(const std::string& path, const sweep::Prepare& prepare, std::size_t jobs = 2,
                  const sweep::Shard& shard = {}, const sweep::SweepProgress& progress = {}) {
   sweep::Interrupt interrupt;
-  Journal journal = Journal::open(path, identity_of(grid()));
-  return run_sweep(grid(), shard, journal, jobs, prepare, interrupt, progress);
+  Journal journal = Journal::open(path, identity_of(swept_grid()));
+  return run_sweep(swept_grid(), shard, journal, jobs, prepare, interrupt, progress);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ TEST_CASE("only points whose inputs have changed are computed again", "[study]")
   CHECK(tally.computed == 3);
   std::size_t seen = 0;
   Journal::read(path).for_each([&](const Row& row) {
-    const auto assignments = grid().point(row.point);
+    const auto assignments = swept_grid().point(row.point);
     CHECK(row.result == fake_result(step_of(assignments) * (assignments[0].value == "2" ? 2 : 1)));
     ++seen;
   });
@@ -138,7 +138,7 @@ TEST_CASE("a refusal is a result, whether it comes before the simulation or from
   CHECK(counts.refused == 6);
   CHECK(counts.predicted == 6);
   Journal::read(path).for_each([](const Row& row) {
-    const std::string a = grid().point(row.point)[0].value;
+    const std::string a = swept_grid().point(row.point)[0].value;
     CHECK(row.reason == (a == "1" ? "tensor is too large" : a == "2" ? "too many ranks" : ""));
   });
   CHECK(sweep_into(path, some).known == 12);
@@ -182,7 +182,7 @@ TEST_CASE("a point whose workers always die is told apart, and tried again next 
   };
   CHECK(sweep_into(path, deadly).crashed == 6);
   Journal::read(path).for_each([](const Row& row) {
-    const std::string a = grid().point(row.point)[0].value;
+    const std::string a = swept_grid().point(row.point)[0].value;
     CHECK((row.status == Status::crashed) == (a == "3" || a == "4"));
     CHECK(row.reason == (a == "3"   ? "its worker process was killed by signal 9"
                          : a == "4" ? "an invariant broke"
@@ -258,20 +258,21 @@ TEST_CASE("journals that contradict each other, or are of other sweeps, are not 
     CHECK_FALSE(std::filesystem::exists(out));
     return text;
   };
-  const Row row = fake_row(grid(), 0, 1.1);
+  const Row row = fake_row(swept_grid(), 0, 1.1);
   const Grid more = sweep::parse_grid({"a=1,2"}, {});
   CHECK(has(refusal(journal("grid", more, identity_of(more), row)),
             "it varied a=1,2, not a=1,2,3,4 b=1,2,3"));
-  CHECK(has(refusal(journal("inputs", grid(), identity_of(grid(), "edited"), row)),
+  CHECK(has(refusal(journal("inputs", swept_grid(), identity_of(swept_grid(), "edited"), row)),
             "is of another run file, or other --set keys"));
-  sweep::Identity younger = identity_of(grid());
+  sweep::Identity younger = identity_of(swept_grid());
   younger.version = "2.0";
-  CHECK(has(refusal(journal("version", grid(), younger, row)), "is of foretrain 2.0"));
-  CHECK(has(refusal(journal("result", grid(), identity_of(grid()), fake_row(grid(), 0, 1.2))),
+  CHECK(has(refusal(journal("version", swept_grid(), younger, row)), "is of foretrain 2.0"));
+  CHECK(has(refusal(journal("result", swept_grid(), identity_of(swept_grid()),
+                            fake_row(swept_grid(), 0, 1.2))),
             "has another result for {}"));
   Row elsewhere = row;
   elsewhere.config_hash = "elsewhere";
-  CHECK(has(refusal(journal("texts", grid(), identity_of(grid()), elsewhere)),
+  CHECK(has(refusal(journal("texts", swept_grid(), identity_of(swept_grid()), elsewhere)),
             "a model, platform or stack file has changed"));
   CHECK(has(refusal(folder.path() + "/none"), "there is no such journal"));
   CHECK(has(refusal(folder.write("text", std::string(5000, 'x'))), "file is not a database"));
