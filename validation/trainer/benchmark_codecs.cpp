@@ -13,7 +13,7 @@
 namespace foretrain::trainer {
 namespace {
 
-constexpr int kRepeats = 7;
+constexpr int kCodecRepeats = 7;
 
 /// Of one all-reduce.
 struct Coding {
@@ -55,9 +55,9 @@ class CodecBench {
     const auto sum = compressed_sum(device_, how, {bucket_}, group_.size());
     std::vector<double> encode;
     std::vector<double> decode;
-    encode.reserve(kRepeats);
-    decode.reserve(kRepeats);
-    for (int repeat = -1; repeat < kRepeats; ++repeat) {
+    encode.reserve(kCodecRepeats);
+    decode.reserve(kCodecRepeats);
+    for (int repeat = -1; repeat < kCodecRepeats; ++repeat) {
       const Coding once = one(*sum);
       if (repeat >= 0) {  // the first touches memory for the first time
         encode.push_back(once.encode);
