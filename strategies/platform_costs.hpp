@@ -1,5 +1,6 @@
 // Answers the engine's questions from a platform: kernel times from the GPU, flows from the
-// machine. SPDX-License-Identifier: Apache-2.0
+// machine.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <span>

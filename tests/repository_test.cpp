@@ -86,10 +86,12 @@ TEST_CASE("a file without licence line or purpose is found", "[repository]") {
       {"c.cpp", "// SPDX-License-Identifier: Apache-2.0\n#include \"c.hpp\"\n"},
       {"c.hpp", "// Says it for c.cpp too.\n// SPDX-License-Identifier: Apache-2.0\n"},
       {"d.toml", "x = 1\n"},
+      {"e.hpp", "// What it is for. SPDX-License-Identifier: Apache-2.0\n"},
   };
   CHECK(files_without_head(files) ==
         Faults{"b.hpp: no line '// SPDX-License-Identifier: Apache-2.0' at its head",
-               "b.hpp: no comment at its head that says what it is for"});
+               "b.hpp: no comment at its head that says what it is for",
+               "e.hpp: no line '// SPDX-License-Identifier: Apache-2.0' at its head"});
 }
 
 TEST_CASE("every file of the project says its licence and its purpose at its head",

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/core/csv.hpp"
 #include "validation/verdict.hpp"
 
 namespace foretrain::validation {
@@ -150,17 +151,6 @@ std::string refusals_text(const std::vector<Outcome>& outcomes, const Verdict& v
     text += fmt::format("  {:>4}  {}\n", cases, reason);
   }
   return fmt::format("not predicted: {} of {} cases\n", count, outcomes.size()) + text;
-}
-
-std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) {
-    return text;
-  }
-  std::string quoted = "\"";
-  for (const char c : text) {
-    quoted += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return quoted + '"';
 }
 
 }  // namespace

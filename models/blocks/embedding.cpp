@@ -1,6 +1,7 @@
 // The embedding at the first stage. The token table is split by rows over the tensor-parallel
 // ranks: each looks up what it holds, zeroes the rest, and the results are summed. Positions, the
-// norm and dropout come after the sum, on the residual stream. SPDX-License-Identifier: Apache-2.0
+// norm and dropout come after the sum, on the residual stream.
+// SPDX-License-Identifier: Apache-2.0
 #include "models/blocks/parts.hpp"
 
 namespace foretrain {

@@ -1,5 +1,6 @@
 // The sizes of a mixture of experts on one rank: how many rows come to how many experts how wide.
-// Inside models/blocks only. SPDX-License-Identifier: Apache-2.0
+// Inside models/blocks only.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // DGX-1 with V100: two quads of GPUs and four links between them, a cube with the diagonals of two
 // faces. Of the six NVLinks of a GPU two pairs lead to the same neighbour (NVIDIA DGX-1 with Tesla
 // V100 whitepaper, 2017; `nvidia-smi topo -m` prints the same numbers of links). GPUs without a
-// link reach each other over a third, as NCCL lets them. SPDX-License-Identifier: Apache-2.0
+// link reach each other over a third, as NCCL lets them.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 
 #include <fmt/format.h>

@@ -2,7 +2,8 @@
 // in catalog.cpp.
 //
 // A wiring is what a cluster's file says; building it adds links to a network and gives a topology,
-// which knows the routes over them. SPDX-License-Identifier: Apache-2.0
+// which knows the routes over them.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

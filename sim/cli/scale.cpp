@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/study/scale.hpp"
 
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -28,7 +29,8 @@ struct ScaleArguments {
   bool is_weak = false;
   double threshold = 0.85;
   bool elasticities = true;
-  std::int64_t at = 0;  // nodes; 0: at the knee
+  std::string elasticities_csv;  // a file's path, or empty
+  std::int64_t at = 0;           // nodes; 0: at the knee
   std::size_t jobs = std::max(1U, std::thread::hardware_concurrency());
 };
 
@@ -152,6 +154,15 @@ void print(const ScaleStudy& study, const std::vector<ScaleRow>& rows,
   }
 }
 
+void write_elasticities(const std::string& path, const Elasticities& next) {
+  std::ofstream file(path);
+  file << elasticities_csv(next);
+  file.flush();
+  if (!file) {
+    throw ConfigError({Diagnostic{path, 0, 0, "--elasticities-csv", "cannot be written", ""}});
+  }
+}
+
 // What the study itself varies cannot be changed beside it.
 void refuse_nodes(const RunOptions& options) {
   config::Sources sources;
@@ -165,6 +176,10 @@ void refuse_nodes(const RunOptions& options) {
 }
 
 int scale_command(const ScaleArguments& options, Console& console) {
+  if (!options.elasticities && !options.elasticities_csv.empty()) {
+    throw ConfigError(
+        {Diagnostic{"--elasticities-csv", 0, 0, "", "there is none with --no-elasticities", ""}});
+  }
   const std::vector<std::int64_t> sizes = parse_nodes(options.nodes);
   refuse_nodes(options.run);
   LoadedRun base;
@@ -174,8 +189,12 @@ int scale_command(const ScaleArguments& options, Console& console) {
       sizes, options.jobs, [&](std::int64_t nodes) { return predict(study, nodes, {}, ""); },
       pieces_done_on(console, sizes.size(), "sizes"));
   const std::vector<ScaleRow> rows = judge(points, options.threshold);
-  print(study, rows, options.format == "csv" ? std::nullopt : what_to_buy(study, rows, console),
-        console);
+  const bool is_asked = options.format != "csv" || !options.elasticities_csv.empty();
+  const auto next = is_asked ? what_to_buy(study, rows, console) : std::nullopt;
+  print(study, rows, next, console);
+  if (next && !options.elasticities_csv.empty()) {
+    write_elasticities(options.elasticities_csv, *next);
+  }
   const bool has_any = std::any_of(rows.begin(), rows.end(),
                                    [](const ScaleRow& row) { return row.point.is_valid(); });
   return has_any ? kGood : kConditionFailed;
@@ -197,6 +216,8 @@ std::function<int()> add_scale(CLI::App& app, Console& console) {
   app.add_flag("--elasticities,!--no-elasticities", options->elasticities,
                "What to buy next: the step time with each number of the hardware improved")
       ->default_str("true");
+  app.add_option("--elasticities-csv", options->elasticities_csv,
+                 "Write what to buy next to this CSV file");
   app.add_option("--at", options->at, "Nodes at which that is asked; at the knee by default")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--jobs", options->jobs, "Worker processes")->check(CLI::Range(1, 1024));

@@ -1,5 +1,6 @@
 // Which collectives meet nobody, and how long those take: they need no fluid model, and a lumped
-// program has hundreds of thousands of them. SPDX-License-Identifier: Apache-2.0
+// program has hundreds of thousands of them.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

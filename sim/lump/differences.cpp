@@ -1,6 +1,7 @@
 // Refinement split two classes in some round because their members saw unlike neighbours. Those
 // were split a round earlier, and so on back to two nodes of unlike colours, or of unlike numbers
-// of edges: that is the cause. SPDX-License-Identifier: Apache-2.0
+// of edges: that is the cause.
+// SPDX-License-Identifier: Apache-2.0
 #include "sim/lump/differences.hpp"
 
 #include <algorithm>

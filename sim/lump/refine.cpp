@@ -1,7 +1,8 @@
 // Rounds of naive refinement: a node's next class is its class and the multiset of (label, class of
 // the neighbour). Multisets are compared by sums of mixed 64-bit words, so a round is one pass over
 // the edges and needs no lists of neighbours; when nothing changes any more the classes are checked
-// by counting, kind of edge by kind of edge. SPDX-License-Identifier: Apache-2.0
+// by counting, kind of edge by kind of edge.
+// SPDX-License-Identifier: Apache-2.0
 #include "sim/lump/refine.hpp"
 
 #include <algorithm>

@@ -3,7 +3,8 @@
 // A rank has a few in-order streams, as a CUDA device has; each is a list of ops. Ranks that do the
 // same share one Body: a body names communicators and peers by slot, and a rank's binding says
 // which group or rank fills each slot. Nothing in here knows what a transformer is, and nothing
-// above knows what the engine is made of. SPDX-License-Identifier: Apache-2.0
+// above knows what the engine is made of.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

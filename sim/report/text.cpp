@@ -58,14 +58,17 @@ std::string comparison_text(const Comparison& comparison, bool is_last) {
          (is_last ? fmt::format("  measured by {}\n", comparison.source) : "");
 }
 
-std::string interval_text(const Interval& interval) {
+std::string interval_text(const Interval& interval, Seconds predicted) {
   const std::string kind =
       interval.kind == "all" ? "of all kinds" : fmt::format("of this kind ({})", interval.kind);
   return fmt::format(
       "  {:.4g} to {:.4g} s: {} of {} published runs {}, from {} sources, fell within such a band\n"
-      "  whose width came from the other sources\n",
+      "  whose width came from the other sources{}\n",
       interval.low.value, interval.high.value, interval.within, interval.cases, kind,
-      interval.sources);
+      interval.sources,
+      interval.low > predicted    ? "; such runs are slower than predicted, nearly all of them"
+      : interval.high < predicted ? "; such runs are faster than predicted, nearly all of them"
+                                  : "");
 }
 
 double gigabytes(Bytes bytes) { return bytes.value * 1e-9; }
@@ -118,7 +121,7 @@ std::string to_text(const Prediction& prediction) {
                       prediction.step_time.seconds().value, prediction.tokens_per_second,
                       prediction.tokens_per_second / prediction.num_gpus);
   if (prediction.interval) {
-    text += interval_text(*prediction.interval);
+    text += interval_text(*prediction.interval, prediction.step_time.seconds());
   }
   text += fmt::format(
       "MFU {:>16.1f} %    HFU {:>15.1f} %    TFLOP/s/GPU {:>10.1f} model, {:.1f} with recompute\n",

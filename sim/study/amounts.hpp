@@ -1,5 +1,6 @@
 // Money, power, calendar time and what a grid emits, as people write them: "$2.5/h", "$2M", "700
-// W", "30 d", "370 g/kWh". SPDX-License-Identifier: Apache-2.0
+// W", "30 d", "370 g/kWh".
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>

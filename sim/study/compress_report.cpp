@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sim/config/quantity.hpp"
+#include "sim/core/csv.hpp"
 #include "sim/core/error.hpp"
 #include "sim/study/compress.hpp"
 
@@ -66,13 +67,6 @@ std::string pays(const BreakEven& found) {
       return "-";
   }
   throw InternalError("a break-even that nobody named");
-}
-
-std::string quoted(std::string reason) {
-  for (std::size_t at = 0; (at = reason.find('"', at)) != std::string::npos; at += 2) {
-    reason.insert(at, 1, '"');
-  }
-  return "\"" + reason + "\"";
 }
 
 }  // namespace
@@ -143,7 +137,7 @@ std::string compress_csv(const CompressStudy& study) {
                 ? fmt::format("{},{},{},{},{},{},\n", point.step_time.value, speed_up(study, point),
                               point.sent_between_nodes.value, point.codec.value,
                               point.exposed.value, point.fits ? 1 : 0)
-                : fmt::format(",,,,,,{}\n", quoted(point.refusal));
+                : fmt::format(",,,,,,{}\n", csv_cell(point.refusal));
   }
   return text;
 }

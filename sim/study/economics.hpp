@@ -1,5 +1,6 @@
 // What GPU time costs, draws and emits: dated examples from platforms/prices.toml, or the user's
-// own numbers. SPDX-License-Identifier: Apache-2.0
+// own numbers.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>

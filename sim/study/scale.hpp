@@ -69,5 +69,7 @@ struct Elasticities;
 [[nodiscard]] std::string scale_json(const std::vector<ScaleRow>& rows, double threshold,
                                      const Elasticities* next = nullptr);
 [[nodiscard]] std::string scale_csv(const std::vector<ScaleRow>& rows);
+/// What to buy next: the run as it is, then a row for each change of its hardware.
+[[nodiscard]] std::string elasticities_csv(const Elasticities& next);
 
 }  // namespace foretrain

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/csv.hpp"
 #include "sim/study/elasticity.hpp"
 #include "sim/study/scale.hpp"
 
@@ -102,12 +103,26 @@ std::string scale_csv(const std::vector<ScaleRow>& rows) {
                           point.step_time.value, point.tokens_per_second_per_gpu(), row.efficiency,
                           row.limit, row.is_knee ? 1 : 0, point.fits ? 1 : 0);
     } else {
-      std::string reason = point.refusal;
-      for (std::size_t at = 0; (at = reason.find('"', at)) != std::string::npos; at += 2) {
-        reason.insert(at, 1, '"');
-      }
-      text += fmt::format("{},{},,,,,,,\"{}\"\n", point.nodes, point.gpus, reason);
+      text += fmt::format("{},{},,,,,,,{}\n", point.nodes, point.gpus, csv_cell(point.refusal));
     }
+  }
+  return text;
+}
+
+std::string elasticities_csv(const Elasticities& next) {
+  std::string text = "nodes,gpus,what_if,hardware,step_time_s,change,elasticity,possible,refused\n";
+  const std::string size = fmt::format("{},{}", next.base.nodes, next.base.gpus);
+  if (!next.base.is_valid()) {
+    return text + fmt::format("{},,,,,,,{}\n", size, csv_cell(next.base.refusal));
+  }
+  text += fmt::format("{},,as it is,{},0,,,\n", size, next.base.step_time.value);
+  for (const Elasticity& row : next.rows) {
+    const std::string numbers =
+        row.is_valid() ? fmt::format("{},{},{}", row.step_time.value, row.change, row.elasticity)
+                       : ",,";
+    text += fmt::format("{},{},{},{},{},{}\n", size, csv_cell(row.what_if),
+                        csv_cell(row.is_valid() ? row.words : row.number), numbers,
+                        csv_cell(row.possible), csv_cell(row.refusal));
   }
   return text;
 }

@@ -1,6 +1,7 @@
 // Binomial trees (as in MPI and Gloo): who has the payload sends it on, so that twice as many have
 // it after each step; a reduction the same backwards. Few steps, but each carries the whole
-// payload. Farthest first: later steps stay inside nodes. SPDX-License-Identifier: Apache-2.0
+// payload. Farthest first: later steps stay inside nodes.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <bit>
 #include <utility>

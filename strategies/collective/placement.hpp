@@ -1,5 +1,6 @@
 // Where the members of a group are: by node and NIC, and the rings and rails that lead through
-// them. SPDX-License-Identifier: Apache-2.0
+// them.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // All-to-all traffic as few flows: how many messages cross each link, and one flow for all links
-// that carry the same. SPDX-License-Identifier: Apache-2.0
+// that carry the same.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

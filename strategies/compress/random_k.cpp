@@ -1,5 +1,6 @@
 // Entries that a seed shared by all ranks draws: no places are sent, and codes add up as numbers
-// do. SPDX-License-Identifier: Apache-2.0
+// do.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <cmath>
 

@@ -1,7 +1,8 @@
 // Activations that wait in the host's memory: a share of what layers keep goes there after their
 // forward, beside the forward of the next layer, and comes back a layer ahead of their backward
 // (Ren et al. 2021, "ZeRO-Offload", section 7, leaves them to recomputation; TransformerEngine's
-// and NeMo's CPU offloading do this). SPDX-License-Identifier: Apache-2.0
+// and NeMo's CPU offloading do this).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <compare>

@@ -1,5 +1,6 @@
 // What simulations cost as jobs grow: one table, every row measured in processes of its own, one
-// after the other, in one run. SPDX-License-Identifier: Apache-2.0
+// after the other, in one run.
+// SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <fstream>
 #include <string>

@@ -1,5 +1,6 @@
 // What a search costs: bounds a second on one core, and the whole of a large one, from its space to
-// its proof. SPDX-License-Identifier: Apache-2.0
+// its proof.
+// SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <cstdio>
 #include <ctime>

@@ -1,5 +1,6 @@
 // Models whose layers differ: which layers are of which kind, and what that does to counts and
-// work. SPDX-License-Identifier: Apache-2.0
+// work.
+// SPDX-License-Identifier: Apache-2.0
 #include <string>
 #include <variant>
 #include <vector>

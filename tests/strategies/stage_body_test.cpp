@@ -1,7 +1,8 @@
 // Activation memory over a step, against closed forms.
 //
 // s = 64 tokens, b = 2 sequences, h = 64, a = 8 heads, L = 8 layers, p = stages, m = 4
-// micro-batches. SPDX-License-Identifier: Apache-2.0
+// micro-batches.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
 #include "sim/report/memory_curve.hpp"

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kLicenseLine = "SPDX-License-Identifier: Apache-2.0";
+constexpr std::string_view kLicenseLine = "// SPDX-License-Identifier: Apache-2.0";
 constexpr int kHeadLines = 8;
 
 bool has_extension(std::string_view path, std::span<const std::string_view> extensions) {
@@ -77,7 +77,7 @@ Head head_of(const SourceFile& file) {
   std::istringstream text(file.text);
   std::string line;
   for (int number = 0; number < kHeadLines && std::getline(text, line); ++number) {
-    const bool is_license = line.find(kLicenseLine) != std::string::npos;
+    const bool is_license = line == kLicenseLine;
     head.has_license = head.has_license || is_license;
     head.has_comment = head.has_comment || (line.starts_with("//") && !is_license);
   }
@@ -166,7 +166,7 @@ std::vector<std::string> files_without_head(std::span<const SourceFile> files) {
     }
     const Head head = head_of(file);
     if (!head.has_license) {
-      faults.push_back(file.path + ": no line '// " + std::string(kLicenseLine) + "' at its head");
+      faults.push_back(file.path + ": no line '" + std::string(kLicenseLine) + "' at its head");
     }
     const std::string header = fs::path(file.path).replace_extension(".hpp").generic_string();
     if (!head.has_comment && (header == file.path || !paths.contains(header))) {

@@ -1,5 +1,6 @@
 // Measured collectives from what people have: the text or JSON that nccl-tests prints, or a CSV
-// table. What cannot be used is counted with the reason. SPDX-License-Identifier: Apache-2.0
+// table. What cannot be used is counted with the reason.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -295,20 +295,6 @@ Value value_for(const FittedKey& key) {
   return is_number ? value_of(std::stod(key.value)) : value_of(key.value);
 }
 
-std::string head_comment(const Value& tree) {
-  std::string head;
-  if (tree.position.source == nullptr) {
-    return head;
-  }
-  std::string_view text = tree.position.source->text;
-  while (text.starts_with('#')) {
-    const std::size_t end = std::min(text.size(), text.find('\n') + 1);
-    head += text.substr(0, end);
-    text.remove_prefix(end);
-  }
-  return head;
-}
-
 std::string group_text(const CollectiveCurve& curve) {
   return fmt::format("{} {} GPUs{}", name_of(curve.kind), curve.gpus,
                      curve.nodes == 1 ? "" : fmt::format(" on {} nodes", curve.nodes));

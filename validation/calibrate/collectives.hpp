@@ -1,5 +1,6 @@
 // Fits the few numbers of a cluster file that say how long collectives take to measured ones, and
-// holds a cluster's predictions against them. SPDX-License-Identifier: Apache-2.0
+// holds a cluster's predictions against them.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>

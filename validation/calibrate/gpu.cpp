@@ -623,7 +623,7 @@ class GpuCalibrator {
     put_key(tree_, "calibration", value_of(std::move(note)));
     put_key(tree_, "calibration.mean_errors", value_of(residual_table()));
     result_.gpu = parsed(tree_);
-    result_.toml = head_comment() + config::to_toml(tree_);
+    result_.toml = head_comment(tree_) + config::to_toml(tree_);
   }
 
   void write(const FittedNumber& number) {
@@ -656,21 +656,6 @@ class GpuCalibrator {
                                             100 * line.held.mean, line.held.rows))});
     }
     return table;
-  }
-
-  // What the base file says at its head.
-  [[nodiscard]] std::string head_comment() const {
-    std::string head;
-    if (tree_.position.source == nullptr) {
-      return head;
-    }
-    std::string_view text = tree_.position.source->text;
-    while (text.starts_with('#')) {
-      const std::size_t end = std::min(text.size(), text.find('\n') + 1);
-      head += text.substr(0, end);
-      text.remove_prefix(end);
-    }
-    return head;
   }
 
   const CalibrateOptions& options_;

@@ -1,5 +1,6 @@
 // Tables differ in how they spell things; what is special to one published source is said here,
-// once. SPDX-License-Identifier: Apache-2.0
+// once.
+// SPDX-License-Identifier: Apache-2.0
 #include "validation/calibrate/kernel_table.hpp"
 
 #include <algorithm>

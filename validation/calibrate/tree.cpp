@@ -104,4 +104,18 @@ Value sourced_value(Value value, std::string basis, std::string source) {
   return value_of(std::move(table));
 }
 
+std::string head_comment(const Value& root) {
+  std::string head;
+  if (root.position.source == nullptr) {
+    return head;
+  }
+  std::string_view text = root.position.source->text;
+  while (text.starts_with('#')) {
+    const std::size_t end = std::min(text.size(), text.find('\n') + 1);
+    head += text.substr(0, end);
+    text.remove_prefix(end);
+  }
+  return head;
+}
+
 }  // namespace foretrain::validation

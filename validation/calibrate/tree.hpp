@@ -26,4 +26,7 @@ template <class T>
 [[nodiscard]] config::Value sourced_value(config::Value value, std::string basis,
                                           std::string source);
 
+/// The comment at the head of the file that a tree was read from; empty without a file.
+[[nodiscard]] std::string head_comment(const config::Value& root);
+
 }  // namespace foretrain::validation

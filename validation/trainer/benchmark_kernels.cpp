@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "sim/core/csv.hpp"
+
 namespace foretrain::trainer {
 namespace {
 
@@ -183,7 +185,7 @@ KernelBench::KernelBench(Device& device_in, World& world_in, const KernelSweep& 
       world(world_in),
       sweep(sweep_in),
       out(out_in),
-      hardware(csv_field(device_in.description())),
+      hardware(csv_cell(device_in.description())),
       timer(device_in, world_in, sweep_in.seconds),
       inputs(device_in, device_in.activation_type(), largest_operands(sweep_in),
              sweep_in.footprint),
@@ -199,7 +201,7 @@ void KernelBench::write(const KernelRow& row) {
   const std::string bytes = row.bytes > 0 ? fmt::format("{:.0f}", row.bytes) : "";
   out << fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{:.4g},{}\n", row.kernel,
                      row.detail, number(row.m), number(row.n), number(row.k), number(a.batch),
-                     csv_field(row.dtype), row.layout, row.is_accumulated ? "yes" : "",
+                     csv_cell(row.dtype), row.layout, row.is_accumulated ? "yes" : "",
                      number(a.sequence), number(a.heads), number(a.head_dim), row.memory_op, bytes,
                      number(row.rows), row.seconds * 1e6, hardware);
 }

@@ -31,17 +31,6 @@ std::vector<float> filling(std::optional<float> number) {
 
 }  // namespace
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\n") == std::string_view::npos) {
-    return std::string(text);
-  }
-  std::string quoted = "\"";
-  for (const char letter : text) {
-    quoted += letter == '"' ? std::string(2, letter) : std::string(1, letter);
-  }
-  return quoted + "\"";
-}
-
 std::unique_ptr<Communicator> benchmark_group(World& world, const std::string& name) {
   if (world.size() < 2) {
     throw std::runtime_error("one rank alone does not communicate: start two or more");

@@ -15,9 +15,6 @@
 
 namespace foretrain::trainer {
 
-/// A field of a CSV table.
-[[nodiscard]] std::string csv_field(std::string_view text);
-
 /// All ranks. Throws std::runtime_error when there is one only.
 [[nodiscard]] std::unique_ptr<Communicator> benchmark_group(World& world, const std::string& name);
 

@@ -1,5 +1,6 @@
 // Sums over the ranks that share the layers' matrices (Shoeybi et al. 2019): each has a part of
-// every inner product, and all of them the residual stream. SPDX-License-Identifier: Apache-2.0
+// every inner product, and all of them the residual stream.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "validation/trainer/communicator.hpp"

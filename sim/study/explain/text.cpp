@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/core/csv.hpp"
 #include "sim/study/explain/explain.hpp"
 
 namespace foretrain {
@@ -53,14 +54,6 @@ std::string term_text(const Term& term) {
     text += line.empty() ? "" : fmt::format("      {}\n", line);
   }
   return text;
-}
-
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    out += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return out + "\"";
 }
 
 }  // namespace
@@ -121,10 +114,10 @@ std::string explain_csv(const Explanation& explanation) {
         return number ? fmt::format("{:.12g}", *number) : "";
       };
       const auto time = term.time ? std::optional(term.time->value) : std::nullopt;
-      text +=
-          fmt::format("{},{},{},{},{:.12g},{},{},{},{}\n", quoted(chapter.title),
-                      quoted(term.quantity), quoted(term.formula), quoted(term.numbers), term.value,
-                      term.unit, maybe(time), maybe(term.counted), quoted(term.source));
+      text += fmt::format("{},{},{},{},{:.12g},{},{},{},{}\n", csv_cell(chapter.title),
+                          csv_cell(term.quantity), csv_cell(term.formula), csv_cell(term.numbers),
+                          term.value, term.unit, maybe(time), maybe(term.counted),
+                          csv_cell(term.source));
     }
   }
   return text;

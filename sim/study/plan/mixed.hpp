@@ -1,6 +1,7 @@
 // Is the slow half worth using? On a cluster of unlike nodes: all of them as if alike, all with
 // fewer layers on the slow ones, each kind alone; on one with slow ports: all, and all but the slow
-// nodes. SPDX-License-Identifier: Apache-2.0
+// nodes.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

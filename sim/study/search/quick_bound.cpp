@@ -1,7 +1,8 @@
 // The bound that looks at a few stages and no single pass. A stage's compute stream does all its
 // passes one after the other; it cannot begin before the first micro-batch has come through the
 // places before it, and after its last gradient all places before it have that one's backward to
-// do. SPDX-License-Identifier: Apache-2.0
+// do.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
 

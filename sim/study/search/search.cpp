@@ -1,7 +1,8 @@
 // Branch and bound, best first. Every layout gets the quick bound; those that could be on the list
 // get the bound that follows the schedule; the most promising of these are simulated, some at a
 // time, until the next bound is above the last place of the list. Batches have their sizes whatever
-// the number of workers, so that these change no answer. SPDX-License-Identifier: Apache-2.0
+// the number of workers, so that these change no answer.
+// SPDX-License-Identifier: Apache-2.0
 #include "sim/study/search/search.hpp"
 
 #include <algorithm>

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/core/csv.hpp"
 #include "sim/study/sweep/grid.hpp"
 #include "sim/study/sweep/result.hpp"
 #include "sim/study/sweep/values.hpp"
@@ -63,17 +64,6 @@ std::vector<Row> select(const Journal& journal, const Selection& selection) {
   return selected;
 }
 
-std::string quoted(const std::string& cell) {
-  if (cell.find_first_of(",\"\n\r") == std::string::npos) {
-    return cell;
-  }
-  std::string text = "\"";
-  for (const char c : cell) {
-    text += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return text + "\"";
-}
-
 // A varied value without the quotes that TOML wants.
 std::string plain(const std::string& value) {
   const bool is_quoted = value.size() >= 2 && value.front() == '"' && value.back() == '"' &&
@@ -118,7 +108,7 @@ constexpr std::array<std::string_view, 11> kResults = {"gpus",
                                                        "fits",
                                                        "training_time_s"};
 
-std::string csv_cell(const Json& result, std::string_view name) {
+std::string cell_of(const Json& result, std::string_view name) {
   const auto cell = result.find(name);
   if (cell == result.end()) {
     return "";
@@ -133,19 +123,19 @@ std::string csv_row(const Row& row, const std::vector<Assignment>& assignments,
                     const std::vector<std::string>& parts) {
   std::string text;
   for (const Assignment& assignment : assignments) {
-    text += quoted(plain(assignment.value)) + ",";
+    text += csv_cell(plain(assignment.value)) + ",";
   }
   text += name_of(row.status);
   const Json result = result_of(row);
   for (const std::string_view name : kResults) {
-    text += "," + (result.is_null() ? "" : csv_cell(result, name));
+    text += "," + (result.is_null() ? "" : cell_of(result, name));
   }
   for (const std::string& part : parts) {
     const std::string cell =
-        result.is_null() ? std::string() : csv_cell(result.at("breakdown_s"), part);
+        result.is_null() ? std::string() : cell_of(result.at("breakdown_s"), part);
     text += "," + (cell.empty() && !result.is_null() ? "0" : cell);
   }
-  return text + "," + quoted(row.reason) + "\n";
+  return text + "," + csv_cell(row.reason) + "\n";
 }
 
 // The last segment of each key, or all of it where that would be ambiguous.
@@ -259,7 +249,7 @@ std::string sweep_csv(const Journal& journal, const Selection& selection) {
   const std::vector<std::string> parts = parts_of(rows);
   std::string text;
   for (const std::string& key : grid.keys()) {
-    text += quoted(key) + ",";
+    text += csv_cell(key) + ",";
   }
   text += "status";
   for (const std::string_view name : kResults) {

@@ -1,6 +1,7 @@
 // --what-if nic=400Gb/s,gpu=h200-sxm,hbm=+50%: changes of a run's hardware on one line. Each
 // becomes an [override] of the run file, so that what was changed is read, checked and kept like
-// the rest. The visible table of names is in rows.cpp. SPDX-License-Identifier: Apache-2.0
+// the rest. The visible table of names is in rows.cpp.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <optional>

@@ -1,7 +1,8 @@
 // A token crosses the network once for every node where it has experts, along the rail of its rank,
 // and is copied to their ranks inside while others cross. With routing that is limited to few nodes
 // (DeepSeek-AI 2024, section 2.1.2 and 3.2.2: at most 4) that is less than one crossing for every
-// expert. SPDX-License-Identifier: Apache-2.0
+// expert.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 

@@ -1,8 +1,12 @@
 // The commands memory, check, list and scale.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <fstream>
+
 #include <nlohmann/json.hpp>
 
 #include "sim/config/catalogue.hpp"
+#include "sim/study/elasticity.hpp"
 #include "strategies/collective/collective.hpp"
 #include "tests/sim/cli/command_line.hpp"
 #include "tests/support/catch.hpp"
@@ -223,7 +227,7 @@ TEST_CASE("scale says of a size that cannot be why it cannot", "[cli]") {
   CHECK(has(text.out, reason));
   const Json json = Json::parse(small("scale", with(options, {"--format", "json"})).out);
   CHECK(json.at("points")[1].at("refused") == reason);
-  CHECK(has(small("scale", with(options, {"--format", "csv"})).out, "3,24,,,,,,,\"" + reason));
+  CHECK(has(small("scale", with(options, {"--format", "csv"})).out, "3,24,,,,,,," + reason));
   SECTION("and ends with 3 when no size can be") {
     CHECK(small("scale", {"--nodes", "3", "--jobs", "1"}).code == cli::kConditionFailed);
   }
@@ -272,6 +276,26 @@ TEST_CASE("scale says what to buy next at the knee, or where it is asked", "[cli
                                           "--no-elasticities"})
                               .out)
                   .contains("elasticities"));
+}
+
+TEST_CASE("scale writes what to buy next as CSV beside its own table", "[cli]") {
+  const SmallRun small;
+  const std::string path = small.folder().path() + "/next.csv";
+  const std::vector<std::string> options = {"--nodes", "1,2", "--jobs", "2", "--elasticities-csv",
+                                            path};
+  const Outcome outcome = small("scale", with(options, {"--format", "csv"}));
+  CHECK(outcome.code == cli::kGood);
+  CHECK(outcome.out == small("scale", {"--nodes", "1,2", "--format", "csv"}).out);
+  std::ifstream file(path);
+  std::size_t rows = 0;
+  for (std::string line; std::getline(file, line); ++rows) {
+    CHECK(std::count(line.begin(), line.end(), ',') >= 8);  // a reason may hold more, in quotes
+  }
+  CHECK(rows == 2 + elasticity_rows().size());  // the heading, and the run as it is
+
+  const Outcome none = small("scale", with(options, {"--no-elasticities"}));
+  CHECK(none.code == cli::kBadInput);
+  CHECK(has(none.talk, "there is none with --no-elasticities"));
 }
 
 TEST_CASE("a report says what was changed of the hardware", "[cli]") {

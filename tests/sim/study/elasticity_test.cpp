@@ -75,6 +75,13 @@ TEST_CASE("the largest gain stands first, what the hardware lacks last", "[study
                        "  GPU FLOP/s +100 %     -30.0 %   elasticity -0.51\n"
                        "  HBM size +100 %       -20.0 %   recompute = \"none\" would fit\n"));
   CHECK(text.ends_with("  not here: spine\n"));
+  const std::string csv = elasticities_csv(all);
+  CHECK(
+      csv.starts_with("nodes,gpus,what_if,hardware,step_time_s,change,elasticity,possible,refused\n"
+                      "4,32,,as it is,10,0,,,\n"
+                      "4,32,flops=2x,GPU FLOP/s +100 %,7,-0.3"));
+  CHECK(csv.find("\"recompute = \"\"none\"\" would fit\",\n") != std::string::npos);
+  CHECK(csv.ends_with("4,32,spine=2x,spine,,,,,no spine\n"));
 }
 
 TEST_CASE("more memory is worth the cheapest recomputation that it alone holds", "[study]") {
@@ -109,6 +116,7 @@ TEST_CASE("a size that cannot be simulated has no next purchase", "[study]") {
   CHECK(all.rows.empty());
   CHECK(elasticity_text(all) ==
         "what to buy next: 3 nodes cannot be simulated: layers do not divide\n");
+  CHECK(elasticities_csv(all).ends_with("\n3,0,,,,,,,layers do not divide\n"));
 }
 
 }  // namespace

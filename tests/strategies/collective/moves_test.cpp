@@ -1,5 +1,6 @@
 // What every algorithm sends where: everybody ends with everything exactly once, and the flows
-// carry the bytes of the moves, over the same links. SPDX-License-Identifier: Apache-2.0
+// carry the bytes of the moves, over the same links.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <map>
 

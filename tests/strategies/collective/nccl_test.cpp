@@ -1,5 +1,6 @@
 // Which algorithm and protocol a library chooses: habits that NCCL is known for, on the shipped
-// platforms. SPDX-License-Identifier: Apache-2.0
+// platforms.
+// SPDX-License-Identifier: Apache-2.0
 #include "strategies/collective/nccl.hpp"
 
 #include <set>

@@ -2,7 +2,8 @@
 // papers.
 //
 // P = parameters of a rank; m = 4 micro-batches unless a test says otherwise. Gradients of the
-// small stack take 4 bytes, parameters 2. SPDX-License-Identifier: Apache-2.0
+// small stack take 4 bytes, parameters 2.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 

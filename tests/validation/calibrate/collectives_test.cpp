@@ -1,5 +1,6 @@
 // Calibration of collectives: numbers that made a curve are found again, and the shipped platforms
-// against measured collectives. SPDX-License-Identifier: Apache-2.0
+// against measured collectives.
+// SPDX-License-Identifier: Apache-2.0
 #include "validation/calibrate/collectives.hpp"
 
 #include <map>

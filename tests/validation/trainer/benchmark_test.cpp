@@ -291,9 +291,4 @@ TEST_CASE("rounds of memory do not overlap until it is used up", "[trainer]") {
   CHECK(std::abs(first) < 1);
 }
 
-TEST_CASE("fields of a table are quoted where they must be", "[trainer]") {
-  CHECK(trainer::csv_field("NVIDIA H200") == "NVIDIA H200");
-  CHECK(trainer::csv_field("AMD EPYC, \"one\" core") == "\"AMD EPYC, \"\"one\"\" core\"");
-}
-
 }  // namespace foretrain::testing

@@ -1,5 +1,6 @@
 // The mathematics of device.hpp once more, as plain loops in double precision, and numeric
-// gradients of them: what kernels of any device are held to. SPDX-License-Identifier: Apache-2.0
+// gradients of them: what kernels of any device are held to.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Layer norm, forward and towards its input: one block for each row. A row is read again from
-// cache. SPDX-License-Identifier: Apache-2.0
+// cache.
+// SPDX-License-Identifier: Apache-2.0
 #include "validation/trainer/cuda/kernels.hpp"
 #include "validation/trainer/cuda/launch.cuh"
 
