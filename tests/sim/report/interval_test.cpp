@@ -9,7 +9,7 @@ namespace {
 
 std::string text_of(Seconds low, Seconds high) {
   Prediction prediction;
-  prediction.step_time = Picoseconds(2'000'000'000'000);  // 2 s
+  prediction.step_time = Picoseconds{2'000'000'000'000};  // 2 s
   prediction.num_gpus = 8;
   prediction.interval = Interval{low, high, "fully sharded", 9, 10, 3};
   return to_text(prediction);
